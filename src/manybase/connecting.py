@@ -1,0 +1,105 @@
+"""Connecting: from a declaration to an engine, with the few things its driver needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import Pool, QueuePool
+
+from manybase.database import Database
+from manybase.drivers import missing_driver, with_driver
+from manybase.errors import ConfigurationError
+
+Options = Mapping[str, Any]
+Made = TypeVar("Made", Engine, AsyncEngine)
+
+
+def make_engine(database: Database, options: Options) -> Engine:
+    """A sync engine that has not connected yet; ``ConfigurationError`` where the declaration allows none."""
+    if isinstance(database.engine, AsyncEngine):
+        raise ConfigurationError(
+            f"Database {database.name!r} was declared with an AsyncEngine, which cannot serve a Session. Use an "
+            "AsyncSession, or declare it with a URL that names the backend alone."
+        )
+    if database.engine is not None:
+        return database.engine
+    url = with_driver(database.name, database.resolve_url(), asyncio=False)
+    engine = made(database.name, url, options, create_engine)
+    listen(engine)
+    return engine
+
+
+def make_async_engine(database: Database, options: Options) -> AsyncEngine:
+    """An async engine that has not connected yet; ``ConfigurationError`` where the declaration allows none."""
+    if isinstance(database.engine, Engine):
+        raise ConfigurationError(
+            f"Database {database.name!r} was declared with a sync Engine, which cannot serve an AsyncSession. Use a "
+            "Session, or declare it with a URL that names the backend alone."
+        )
+    if database.engine is not None:
+        return database.engine
+    url = with_driver(database.name, database.resolve_url(), asyncio=True)
+    engine = made(database.name, url, options, create_async_engine)
+    listen(engine.sync_engine)
+    return engine
+
+
+def made(name: str, url: URL, options: Options, create: Callable[..., Made]) -> Made:
+    try:
+        return create(url, **options)
+    except ModuleNotFoundError as error:
+        raise missing_driver(name, url, error.name) from None
+    except (TypeError, ArgumentError, NoSuchModuleError) as error:
+        raise ConfigurationError(f"Database {name!r}: its engine cannot be made with these options. {error}") from None
+
+
+def dialect_of(database: Database) -> Dialect | None:
+    """The dialect a declaration speaks, as far as that is known without an engine or a driver."""
+    if database.engine is not None:
+        return database.engine.dialect
+    try:
+        return database.resolve_url().get_dialect()()
+    except (ConfigurationError, ImportError):
+        return None
+
+
+def capacity(database: Database, options: Options) -> int | None:
+    """How many connections the pool of a database gives out at once; None where nothing bounds it."""
+    if database.engine is not None:
+        pool: Pool = database.engine.pool
+        return pool.size() or None if isinstance(pool, QueuePool) else None
+    if not issubclass(options.get("poolclass", QueuePool), QueuePool):
+        return None
+    size, overflow = options.get("pool_size", 5), options.get("max_overflow", 10)
+    return None if size == 0 or overflow == -1 else size + overflow
+
+
+def listen(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "savepoint", begin_before_savepoint)
+    if engine.dialect.driver == "asyncpg":
+        event.listen(engine, "do_connect", connect_asyncpg)
+
+
+def begin_before_savepoint(connection: Connection, name: str | None) -> None:
+    """Python's sqlite3 opens no transaction for SAVEPOINT, so that RELEASE of the first one would commit for good.
+
+    https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#serializable-isolation-savepoints-transactional-ddl
+    """
+    driver_connection: Any = connection.connection.driver_connection
+    if not driver_connection.in_transaction:
+        connection.exec_driver_sql("BEGIN")
+
+
+def connect_asyncpg(dialect: Dialect, record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+    """asyncpg lets a refused connection pass as a bare OSError; other drivers raise OperationalError, so do we."""
+    try:
+        return dialect.connect(*arguments, **options)
+    except dialect.loaded_dbapi.Error:
+        raise
+    except Exception as error:
+        raise OperationalError("connect", None, error, hide_parameters=True) from error

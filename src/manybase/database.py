@@ -1,0 +1,140 @@
+"""Database: the frozen declaration of one database, and the URL and driver it resolves to."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import URL, Engine, make_url
+from sqlalchemy import exc as sa_exc
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from manybase.errors import ConfigurationError
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Database:
+    """One declared database: its name, how to reach it, and the models that live in it.
+
+    ``url`` is a string, a :class:`sqlalchemy.URL`, or left out: then it is read from ``MANYBASE_<NAME>_URL`` or
+    ``<NAME>_DATABASE_URL`` when first needed. ``engine`` takes an existing ``Engine`` or ``AsyncEngine`` instead; it
+    stays yours to dispose. ``models`` names what lives here: dotted modules, declarative bases, mapped classes,
+    ``Table`` or ``MetaData`` objects, one or several. ``shared_models=True`` says that other databases may claim the
+    same models (one per region, say): a session must then be told which one. ``required=True`` makes readiness depend
+    on this database, as it always does on the default one. ``engine_options`` go to ``create_engine``.
+
+    Raises ``ConfigurationError`` for a name, a URL or a combination that cannot work.
+    """
+
+    name: str
+    url: URL | None
+    models: tuple[Any, ...]
+    default: bool
+    engine: Engine | AsyncEngine | None
+    shared_models: bool
+    required: bool
+    engine_options: Mapping[str, Any] = field(repr=False)
+
+    def __init__(
+        self,
+        name: str,
+        url: str | URL | None = None,
+        *,
+        models: Any = (),
+        default: bool = False,
+        engine: Engine | AsyncEngine | None = None,
+        shared_models: bool = False,
+        required: bool = False,
+        engine_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"{name!r} is not a name for a database. Use a letter, then letters, digits, '_' or '-'."
+            )
+        if engine is not None and not isinstance(engine, (Engine, AsyncEngine)):
+            raise ConfigurationError(
+                f"Database {name!r}: engine= takes an Engine or an AsyncEngine, not {type(engine).__name__}."
+            )
+        if engine is not None and (url is not None or engine_options):
+            raise ConfigurationError(f"Database {name!r} has an engine= of its own: leave out url and engine_options.")
+        values = {
+            "name": name,
+            "url": None if url is None else parse(name, url),
+            "models": as_tuple(models),
+            "default": default,
+            "engine": engine,
+            "shared_models": shared_models,
+            "required": required,
+            "engine_options": MappingProxyType(dict(engine_options or {})),
+        }
+        for attribute, value in values.items():
+            object.__setattr__(self, attribute, value)
+
+    def __repr__(self) -> str:
+        """The name and the backend: neither host, user nor password."""
+        where = "engine" if self.engine is not None else self.url.drivername if self.url else "URL from the environment"
+        return f"Database({self.name!r}, {where}{', default=True' if self.default else ''})"
+
+    @property
+    def environment_variables(self) -> tuple[str, str]:
+        """The variables that may hold the URL, the first one found wins."""
+        name = self.name.upper().replace("-", "_")
+        return f"MANYBASE_{name}_URL", f"{name}_DATABASE_URL"
+
+    def resolve_url(self) -> URL:
+        """The declared URL, or the one in the environment; ``ConfigurationError`` where there is neither."""
+        if self.url is not None:
+            return self.url
+        for variable in self.environment_variables:
+            if value := os.environ.get(variable):
+                return parse(self.name, value, f" in {variable}")
+        raise ConfigurationError(
+            f"Database {self.name!r} has no URL. Give one to Database({self.name!r}, url), or set "
+            f"{' or '.join(self.environment_variables)}."
+        )
+
+
+def parse(name: str, url: object, where: str = "") -> URL:
+    """The URL, checked as far as it goes without a driver; an error never repeats it, it may hold a password."""
+    if isinstance(url, URL):
+        return known_backend(name, url, where)
+    try:
+        parsed = make_url(url)  # type: ignore[arg-type]  # anything else is answered below
+    except (sa_exc.ArgumentError, ValueError):
+        parsed = None
+    if parsed is None:  # outside the except block: the original error repeats the URL
+        raise ConfigurationError(
+            f"Database {name!r}: the URL{where} cannot be read. Write it as "
+            "postgresql://user:password@host/database, mysql://..., or sqlite:///file; "
+            "quote special characters of a password with urllib.parse.quote_plus, or use sqlalchemy.URL.create."
+        )
+    return known_backend(name, parsed, where)
+
+
+def known_backend(name: str, url: URL, where: str) -> URL:
+    try:
+        url.get_dialect()
+    except (sa_exc.NoSuchModuleError, sa_exc.ArgumentError):
+        known = False
+    except ImportError:
+        known = True  # the dialect exists, what it needs is not installed: said when a session asks
+    else:
+        known = True
+    if not known:
+        hint = "Write postgresql:// instead. " if url.get_backend_name() == "postgres" else ""
+        raise ConfigurationError(
+            f"Database {name!r}: SQLAlchemy knows no dialect or driver {url.drivername!r}{where}. {hint}"
+            "Known without a plugin: postgresql, mysql, mariadb, sqlite, oracle, mssql."
+        )
+    return url
+
+
+def as_tuple(models: Any) -> tuple[Any, ...]:
+    """One thing or several, as a tuple."""
+    return tuple(models) if isinstance(models, (list, tuple, set, frozenset)) else (models,)

@@ -1,0 +1,236 @@
+"""Databases: the declared databases of a program; makes their engines when first needed, and disposes them."""
+
+from __future__ import annotations
+
+import asyncio as aio
+from collections.abc import Callable, Iterator, Mapping
+from threading import RLock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection, Dialect, Engine, Table
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from manybase.connecting import capacity, dialect_of, make_async_engine, make_engine
+from manybase.database import Database
+from manybase.errors import ConfigurationError, UnknownDatabase
+from manybase.forking import reset_after_fork
+from manybase.ownership import Ownership
+from manybase.routing import Router
+from manybase.schema import create_tables
+from manybase.slots import Slots, Ticket
+
+Bind = Engine | Connection
+BindOverride = Callable[[str, bool], Bind | None]
+
+
+class Databases:
+    """The databases of a program, declared once. Nothing connects and no engine exists until one is needed.
+
+    ``engine_options`` go to every engine made here, below those of the single ``Database``. ``pool_timeout`` bounds,
+    in seconds, how long anything waits for a free connection. Async engines belong to the event loop that first uses
+    them. Raises ``ConfigurationError`` for a declaration that cannot work.
+    """
+
+    def __init__(
+        self, *databases: Database, engine_options: Mapping[str, Any] | None = None, pool_timeout: float = 10.0
+    ) -> None:
+        check(databases)
+        self._declared = {database.name: database for database in databases}
+        self._engine_options = dict(engine_options or {})
+        self.pool_timeout = pool_timeout
+        self.ownership = Ownership(databases)
+        self.router = Router(self.ownership, self._dialects)
+        self._lock = RLock()
+        self._engines: dict[str, Engine] = {}
+        self._async_engines: WeakKeyDictionary[aio.AbstractEventLoop, dict[str, AsyncEngine]] = WeakKeyDictionary()
+        self._loopless: dict[str, AsyncEngine] = {}  # made outside a loop: the first loop that asks gets them
+        self._names: WeakKeyDictionary[Engine, str] = WeakKeyDictionary()
+        self._slots: Slots | None = None
+        self._async_slots: WeakKeyDictionary[aio.AbstractEventLoop, Slots] = WeakKeyDictionary()
+        self._override: BindOverride | None = None
+        reset_after_fork(self)
+
+    def __repr__(self) -> str:
+        return f"Databases({', '.join(map(repr, self))})"
+
+    def __iter__(self) -> Iterator[Database]:
+        """The declarations, in the order in which they were declared."""
+        return iter(self._declared.values())
+
+    def __len__(self) -> int:
+        return len(self._declared)
+
+    def __getitem__(self, name: str) -> Database:
+        try:
+            return self._declared[name]
+        except KeyError:
+            raise UnknownDatabase(name, self._declared) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._declared
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._declared)
+
+    @property
+    def default(self) -> str | None:
+        """The default database: the declared one, or the only one there is."""
+        return self.ownership.default
+
+    def load(self) -> None:
+        """Import the modules of all ``models=`` and check who owns which table; done once, at the first session."""
+        self.ownership.load()
+
+    def tables(self, name: str) -> tuple[Table, ...]:
+        """The tables of a database; ``ConfigurationError`` where it declares no models at all."""
+        self[name]
+        return self.ownership.tables(name)
+
+    def engine(self, name: str | None = None) -> Engine:
+        """The sync engine of a database (default: of the default one), made on first use."""
+        name = self._name(name)
+        try:
+            return self._engines[name]
+        except KeyError:
+            with self._lock:
+                if name not in self._engines:
+                    engine = make_engine(self[name], self._options(name))
+                    self._names[engine] = name
+                    self._engines[name] = engine
+                return self._engines[name]
+
+    def async_engine(self, name: str | None = None) -> AsyncEngine:
+        """The async engine of a database for the running event loop, made on first use."""
+        name = self._name(name)
+        engines = self._engines_of_loop()
+        try:
+            return engines[name]
+        except KeyError:
+            with self._lock:
+                if name not in engines:
+                    engine = make_async_engine(self[name], self._options(name))
+                    self._names[engine.sync_engine] = name
+                    engines[name] = engine
+                return engines[name]
+
+    def bind(self, name: str, *, asyncio: bool = False) -> Bind:
+        """What a session connects to: the engine, or what a test has put in its place."""
+        if self._override is not None and (bind := self._override(name, asyncio)) is not None:
+            return bind
+        return self.async_engine(name).sync_engine if asyncio else self.engine(name)
+
+    def slots(self, *, asyncio: bool = False) -> Slots:
+        """Who may take connections: one counter for the process, and one for each event loop."""
+        if not asyncio:
+            with self._lock:
+                self._slots = self._slots or Slots(self._capacity())
+                return self._slots
+        loop = running_loop()
+        assert loop is not None
+        if loop not in self._async_slots:
+            self._async_slots[loop] = Slots(self._capacity())
+        return self._async_slots[loop]
+
+    def ticket(self, needs: Mapping[str, int] | None = None, *, asyncio: bool = False) -> Ticket:
+        """The right to take connections, one from each pool unless ``needs`` says otherwise."""
+        return Ticket(self.slots(asyncio=asyncio), needs or dict.fromkeys(self._declared, 1), self.pool_timeout)
+
+    def name_of(self, engine: Engine) -> str | None:
+        """The database an engine belongs to."""
+        return self._names.get(engine)
+
+    def create_all(self, *names: str) -> None:
+        """Create the missing tables of the named databases, or of all that declare models. For small programs and
+        tutorials: migrations are what changes a database that holds data."""
+        for name in self._with_models(names):
+            with self.engine(name).begin() as connection:
+                create_tables(connection, self.tables(name))
+
+    async def acreate_all(self, *names: str) -> None:
+        """As ``create_all``, through the async engines."""
+        for name in self._with_models(names):
+            async with self.async_engine(name).begin() as connection:
+                await connection.run_sync(create_tables, self.tables(name))
+
+    def dispose(self) -> None:
+        """Close the idle connections of the sync engines made here; an ``engine=`` of yours stays yours."""
+        with self._lock:
+            engines, self._engines = self._engines, {}
+            self._slots = None
+        for name, engine in engines.items():
+            if self[name].engine is None:
+                engine.dispose()
+
+    async def adispose(self) -> None:
+        """As ``dispose``, for the async engines of the running event loop."""
+        engines = self._engines_of_loop()
+        made = dict(engines)
+        engines.clear()
+        for name, engine in made.items():
+            if self[name].engine is None:
+                await engine.dispose()
+
+    def _name(self, name: str | None) -> str:
+        if name is not None:
+            return name
+        if self.default is None:
+            raise ConfigurationError(
+                f"There is no default database. Name one of {', '.join(self.names)}, or declare one with default=True."
+            )
+        return self.default
+
+    def _options(self, name: str) -> dict[str, Any]:
+        return {**self._engine_options, **self[name].engine_options}
+
+    def _engines_of_loop(self) -> dict[str, AsyncEngine]:
+        loop = running_loop()
+        if loop is None:
+            return self._loopless
+        try:
+            return self._async_engines[loop]
+        except KeyError:
+            with self._lock:
+                made, self._loopless = self._loopless, {}
+                return self._async_engines.setdefault(loop, made)
+
+    def _capacity(self) -> dict[str, int]:
+        sizes = {name: capacity(self[name], self._options(name)) for name in self.names}
+        return {name: size for name, size in sizes.items() if size is not None}
+
+    def _with_models(self, names: tuple[str, ...]) -> list[str]:
+        self.load()
+        return [self[name].name for name in names] or [n for n in self.names if self.ownership.declares_models(n)]
+
+    def _dialects(self) -> Iterator[Dialect]:
+        yield from (dialect for each in self if (dialect := dialect_of(each)) is not None)
+
+    def forget_connections(self) -> None:
+        """In a forked child: give every engine made here an empty pool; the parent keeps its connections."""
+        self._lock = RLock()
+        self._slots = None
+        made = {name: engine for name, engine in self._engines.items() if self[name].engine is None}
+        for engine in made.values():
+            engine.dispose(close=False)
+        self._async_engines.clear()  # their loops stayed with the parent
+        self._loopless.clear()
+
+
+def check(databases: tuple[Database, ...]) -> None:
+    names = [database.name for database in databases]
+    if not databases:
+        raise ConfigurationError("Databases() is empty. Declare at least one: Databases(Database('main', url)).")
+    if wrong := [type(each).__name__ for each in databases if not isinstance(each, Database)]:
+        raise ConfigurationError(f"Databases(...) takes Database objects, not {wrong[0]}.")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigurationError(f"Declared twice: {', '.join(twice)}. Each database needs a name of its own.")
+    if len(defaults := [database.name for database in databases if database.default]) > 1:
+        raise ConfigurationError(f"Several defaults: {', '.join(defaults)}. Keep default=True on one of them.")
+
+
+def running_loop() -> aio.AbstractEventLoop | None:
+    try:
+        return aio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -1,0 +1,15 @@
+"""Scope: what a session may touch, fixed for its life."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """``database``: the only one this session may touch, or None for all of them.
+
+    The seam for what else is fixed when a session is made (tenant, role, position).
+    """
+
+    database: str | None = None

@@ -1,0 +1,223 @@
+"""Session: a SQLAlchemy session over many databases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, event, inspect
+from sqlalchemy import exc as sa_exc
+from sqlalchemy.orm import Mapper, SessionTransaction
+from sqlalchemy.orm import Session as SQLAlchemySession
+from sqlalchemy.orm import exc as orm_exc
+from sqlalchemy.util import await_only
+
+from manybase.commit import commit_in_order
+from manybase.engines import Bind, Databases
+from manybase.errors import ConfigurationError
+from manybase.routing import Route
+from manybase.scope import Scope
+from manybase.slots import Ticket
+
+NO_OPTIONS: dict[str, Any] = {}
+
+
+class Session(SQLAlchemySession):
+    """A ``sqlalchemy.orm.Session`` that sends each statement to the database that owns its tables.
+
+    ``database`` pins it to one database; everything else is refused. All other options are SQLAlchemy's. What belongs
+    to no table (``text()``, ``connection()``) goes to the pinned database, to the one named with
+    ``bind_arguments={"database": name}`` or ``execution_options(database=name)``, or to the default one. Use
+    ``AsyncSession`` under asyncio.
+
+    A commit over several databases commits them in the order of their declaration; it raises ``PartialCommitError``
+    when one fails after another has committed.
+    """
+
+    def __init__(
+        self,
+        databases: Databases,
+        *,
+        database: str | None = None,
+        asyncio: bool = False,
+        ticket: Ticket | None = None,
+        bind: None = None,
+        **options: Any,
+    ) -> None:
+        if not isinstance(databases, Databases) or bind is not None or options.get("binds"):
+            raise ConfigurationError(
+                "A manybase session takes the declared databases: Session(databases, ...). An existing engine is "
+                "declared too: Database(name, engine=engine)."
+            )
+        databases.load()
+        self.databases = databases
+        self.scope = Scope(None if database is None else databases[database].name)
+        self._asyncio = asyncio
+        self._ticket = ticket
+        self._owns_ticket = ticket is None and database is None and len(databases) > 1
+        self._participants: dict[str, Connection] = {}
+        self._foreign: set[Connection] = set()  # connections of the caller's own: theirs to commit
+        super().__init__(**options)
+
+    def route(self, statement: Any, *, database: str | None = None) -> Route:
+        """Where a statement (or a mapped class) would go, and why. Nothing runs; raises what running it would raise."""
+        if isinstance(statement, type):
+            return self._route(None, mapper_of(statement), database)
+        return self._route(statement, subject_of(statement), database)
+
+    def get_bind(
+        self,
+        mapper: Any = None,
+        *,
+        clause: Any = None,
+        bind: Bind | None = None,
+        database: str | None = None,
+        **arguments: Any,
+    ) -> Bind:
+        """The engine for a statement or a mapped class: SQLAlchemy's hook, asked for everything that runs."""
+        if bind is None:
+            name = self._name_for(clause, mapper, database)
+            self._take_slots()
+            bind = self.databases.bind(name, asyncio=self._asyncio)
+        if isinstance(bind, Connection):
+            self._foreign.add(bind)
+        return bind
+
+    def close(self) -> None:
+        super().close()
+        self._release_slots()
+
+    if not TYPE_CHECKING:  # SQLAlchemy's own signatures, with their overloads, are what callers see
+
+        def execute(self, statement, params=None, *, execution_options=NO_OPTIONS, bind_arguments=None, **internal):
+            arguments = with_clause(statement, execution_options, bind_arguments)
+            return super().execute(
+                statement, params, execution_options=execution_options, bind_arguments=arguments, **internal
+            )
+
+        def scalar(self, statement, params=None, *, execution_options=NO_OPTIONS, bind_arguments=None, **internal):
+            arguments = with_clause(statement, execution_options, bind_arguments)
+            return super().scalar(
+                statement, params, execution_options=execution_options, bind_arguments=arguments, **internal
+            )
+
+        def scalars(self, statement, params=None, *, execution_options=NO_OPTIONS, bind_arguments=None, **internal):
+            arguments = with_clause(statement, execution_options, bind_arguments)
+            return super().scalars(
+                statement, params, execution_options=execution_options, bind_arguments=arguments, **internal
+            )
+
+        @property
+        def bind(self):
+            """The default database's engine, for code that expects a session to have one; None without a default."""
+            return None if self.databases.default is None else self.get_bind()
+
+        @bind.setter
+        def bind(self, bind):
+            pass  # SQLAlchemy's constructor assigns it
+
+    def _name_for(self, clause: Any, mapper: Any, named: str | None) -> str:
+        if named is None and clause is not None:
+            named = named_by(clause)
+        candidates = self._candidates(clause, mapper)
+        if named is None and self.scope.database is None and len(candidates) == 1:
+            return next(iter(candidates))
+        return self.databases.router.choose(candidates, self.scope, named).database
+
+    def _route(self, clause: Any, mapper: Any, named: str | None) -> Route:
+        named = named or (named_by(clause) if clause is not None else None)
+        return self.databases.router.choose(self._candidates(clause, mapper), self.scope, named)
+
+    def _candidates(self, clause: Any, mapper: Any) -> frozenset[str]:
+        if mapper is not None and not isinstance(mapper, Mapper):
+            mapper = mapper_of(mapper)
+        router = self.databases.router
+        candidates = frozenset[str]() if clause is None else router.candidates(clause, mapper)
+        return candidates if candidates or mapper is None else router.ownership.owners_of(mapper)
+
+    def _take_slots(self) -> None:
+        ticket = self._ticket
+        if ticket is None:
+            if not self._owns_ticket:
+                return
+            ticket = self._ticket = self.databases.ticket(asyncio=self._asyncio)
+        if not ticket.taken:
+            if self._asyncio:
+                await_only(ticket.take_async())
+            else:
+                ticket.take()
+
+    def _release_slots(self) -> None:
+        if self._owns_ticket and self._ticket is not None:
+            self._ticket.release()
+
+
+@event.listens_for(Session, "after_begin")
+def note_participant(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    if transaction.parent is not None or connection in session._foreign:
+        return
+    participants = session._participants
+    participants[session.databases.name_of(connection.engine) or f"undeclared engine {len(participants)}"] = connection
+    if len(participants) == 2:
+        for each in participants.values():
+            commit_together(session, each)
+    elif len(participants) > 2:
+        commit_together(session, connection)
+
+
+def commit_together(session: Session, connection: Connection) -> None:
+    """SQLAlchemy commits connections in arbitrary order: when it reaches the first one, commit all in ours."""
+
+    @event.listens_for(connection, "commit")
+    def when_committing(_: Connection) -> None:
+        participants = in_declaration_order(session)
+        if not participants:
+            return
+        session._participants.clear()  # the others' turn comes later, and finds nothing left to do
+        commit_in_order(participants)
+
+
+def in_declaration_order(session: Session) -> dict[str, Connection]:
+    declared = [name for name in session.databases.names if name in session._participants]
+    return {name: session._participants[name] for name in [*declared, *session._participants]}
+
+
+@event.listens_for(Session, "after_transaction_end")
+def forget_transaction(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session._participants.clear()
+        session._foreign.clear()
+        session._release_slots()
+
+
+def with_clause(statement: Any, options: Any, arguments: Any) -> dict[str, Any]:
+    """Bind arguments that always say which statement it is (SQLAlchemy leaves it out for a union of ORM columns), and
+    the database named in this call's own options: those of an outer statement must not reach the loads it causes."""
+    known: dict[str, Any] = {"clause": statement, **arguments} if arguments else {"clause": statement}
+    if options and (database := options.get("database")) is not None:
+        known.setdefault("database", database)
+    return known
+
+
+def named_by(clause: Any) -> str | None:
+    options = getattr(clause, "get_execution_options", None)
+    return options().get("database") if options is not None else None
+
+
+def subject_of(statement: Any) -> Any:
+    """The first mapped class of a statement, for statements whose tables do not show, such as from_statement()."""
+    try:
+        described = statement.column_descriptions
+    except (AttributeError, NotImplementedError):
+        return None
+    return next((each["entity"] for each in described if each.get("entity") is not None), None)
+
+
+def mapper_of(entity: Any) -> Mapper[Any]:
+    try:
+        inspected = inspect(entity)
+    except sa_exc.NoInspectionAvailable:
+        if isinstance(entity, type):
+            raise orm_exc.UnmappedClassError(entity) from None
+        raise
+    mapper: Mapper[Any] = inspected.mapper
+    return mapper

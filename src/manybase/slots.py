@@ -1,0 +1,152 @@
+"""Slots: who may take connections from several pools at once, so that nobody waits for somebody who waits for him.
+
+Two transactions that take connections from two pools in opposite order can wait for each other for ever. A slot is
+the right to one connection of a database; a transaction asks for all it may need at once and gets all or nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
+from threading import Lock
+
+from manybase.errors import Overloaded
+
+Needs = Mapping[str, int]
+
+
+class Slots:
+    """A counter of free connections per database; a database that is not in ``capacity`` is not bounded.
+
+    Served in order of arrival, except that one who waits for database A holds up nobody who needs only B.
+    """
+
+    def __init__(self, capacity: Mapping[str, int]) -> None:
+        self._capacity = dict(capacity)
+        self._free = dict(capacity)
+        self._waiting: dict[Future[None], Needs] = {}
+        self._dropped: deque[Needs] = deque()
+        self._lock = Lock()
+
+    def try_take(self, needs: Needs) -> bool:
+        with self._lock:
+            self._collect_dropped()
+            if self._waiting or self._lacking(needs):
+                return False
+            self._take(needs)
+            return True
+
+    def request(self, needs: Needs) -> Future[None]:
+        """A future that is done once the slots are taken."""
+        future: Future[None] = Future()
+        with self._lock:
+            self._waiting[future] = needs
+            self._serve()
+        return future
+
+    def withdraw(self, future: Future[None], needs: Needs) -> None:
+        """Leave the queue, or give back what was granted in the meantime."""
+        with self._lock:
+            if self._waiting.pop(future, None) is None:
+                self._give_back(needs)
+            self._serve()
+
+    def release(self, needs: Needs) -> None:
+        with self._lock:
+            self._give_back(needs)
+            self._serve()
+
+    def drop(self, needs: Needs) -> None:
+        """Give back from a finalizer, which may run while this very thread holds the lock: noted, collected later."""
+        self._dropped.append(needs)
+
+    def _collect_dropped(self) -> None:
+        while self._dropped:
+            self._give_back(self._dropped.popleft())
+
+    def _serve(self) -> None:
+        self._collect_dropped()
+        short: set[str] = set()  # databases an earlier one is waiting for: later ones must not overtake it there
+        for future, needs in list(self._waiting.items()):
+            lacking = self._lacking(needs)
+            if future.cancelled():
+                continue  # whoever cancelled it withdraws it
+            if not lacking and short.isdisjoint(needs) and future.set_running_or_notify_cancel():
+                del self._waiting[future]
+                self._take(needs)
+                future.set_result(None)
+            short |= lacking
+
+    def _lacking(self, needs: Needs) -> set[str]:
+        # More than there ever is: then all of them must do, waiting longer would not help.
+        return {
+            name
+            for name, count in needs.items()
+            if name in self._free and self._free[name] < min(count, self._capacity[name])
+        }
+
+    def _take(self, needs: Needs) -> None:
+        for name, count in needs.items():
+            if name in self._free:
+                self._free[name] -= min(count, self._capacity[name])
+
+    def _give_back(self, needs: Needs) -> None:
+        for name, count in needs.items():
+            if name in self._free:
+                self._free[name] += min(count, self._capacity[name])
+
+
+class Ticket:
+    """The slots of one transaction or one request: taken before its first connection, given back after its last."""
+
+    __slots__ = ("_needs", "_slots", "_timeout", "taken")
+
+    def __init__(self, slots: Slots, needs: Needs, timeout: float) -> None:
+        self._slots = slots
+        self._needs = needs
+        self._timeout = timeout
+        self.taken = False
+
+    def take(self) -> None:
+        """Wait for the slots in this thread; ``Overloaded`` after the timeout."""
+        if self.taken or self._at_once():
+            return
+        future = self._slots.request(self._needs)
+        try:
+            future.result(self._timeout)
+        except BaseException as error:
+            self._give_up(future, error)
+        self.taken = True
+
+    async def take_async(self) -> None:
+        """Wait for the slots without holding a thread; ``Overloaded`` after the timeout."""
+        if self.taken or self._at_once():
+            return
+        future = self._slots.request(self._needs)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await asyncio.wrap_future(future)
+        except BaseException as error:
+            self._give_up(future, error)
+        self.taken = True
+
+    def release(self) -> None:
+        if self.taken:
+            self.taken = False
+            self._slots.release(self._needs)
+
+    def _at_once(self) -> bool:
+        self.taken = self._slots.try_take(self._needs)
+        return self.taken
+
+    def _give_up(self, future: Future[None], error: BaseException) -> None:
+        self._slots.withdraw(future, self._needs)
+        if isinstance(error, TimeoutError):
+            raise Overloaded(self._needs, self._timeout) from None
+        raise error
+
+    def __del__(self) -> None:
+        if self.taken:  # a session that was dropped without close()
+            self._slots.drop(self._needs)
