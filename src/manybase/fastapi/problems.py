@@ -1,0 +1,86 @@
+"""Problems: what a client is told when a database did not do as asked (RFC 9457, application/problem+json)."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from fastapi import HTTPException
+from sqlalchemy import exc as sa_exc
+from starlette.requests import HTTPConnection
+
+from manybase import PartialCommitError
+
+RETRY = {"Retry-After": "1"}
+READING = {"GET", "HEAD", "OPTIONS"}
+# The server is going, coming, or full (class 08 is "connection exception").
+UNAVAILABLE_STATES = {"57P01", "57P02", "57P03", "53300"}
+# Nothing is wrong with the transaction but that it met another one: serialization failure, deadlock, lock not free.
+CONFLICT_STATES = {"40001", "40P01", "55P03"}
+CONFLICT_CODES = {1205, 1213}  # MySQL: lock wait timeout, deadlock
+SQLITE_BUSY, SQLITE_LOCKED = 5, 6
+
+
+def raise_answer(error: BaseException, connection: HTTPConnection, *, committing: bool = False) -> NoReturn:
+    """Raise ``error`` itself, or in its place the HTTPException a client can act on.
+
+    An exception handler of the application's own for such an error comes first. No text of a driver gets out.
+    """
+    told = error
+    if isinstance(error, Exception) and not handled_by_application(error, connection):
+        told = answer(error, reading=connection.scope.get("method") in READING, committing=committing)
+    if told is error:
+        raise error
+    raise told from error
+
+
+def answer(error: Exception, *, reading: bool, committing: bool) -> Exception:
+    if isinstance(error, PartialCommitError):
+        return problem(500, "The request was carried out in part. Do not repeat it; report it.")
+    if isinstance(error, sa_exc.TimeoutError):
+        return problem(503, "The database is busy. Nothing was changed; try again.", RETRY)
+    if not isinstance(error, sa_exc.DBAPIError):
+        return error
+    if is_conflict(error):
+        return problem(503, "The request met another one. Nothing was changed; try again.", RETRY)
+    if not is_unavailable(error):
+        return error
+    if committing and not reading:
+        return problem(503, "The database went away during the commit. Whether anything was changed is unknown.")
+    return problem(503, "The database is not available. Nothing was changed; try again.", RETRY)
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> HTTPException:
+    return HTTPException(status, detail, {"Content-Type": "application/problem+json", **(headers or {})})
+
+
+def handled_by_application(error: Exception, connection: HTTPConnection) -> bool:
+    handlers = getattr(connection.scope.get("app"), "exception_handlers", {})
+    return any(cls in handlers for cls in type(error).__mro__ if issubclass(cls, Exception) and cls is not Exception)
+
+
+def is_unavailable(error: sa_exc.DBAPIError) -> bool:
+    if error.connection_invalidated:
+        return True
+    state = sqlstate(error)
+    if state is not None and (state.startswith("08") or state in UNAVAILABLE_STATES):
+        return True
+    # Without a statement it failed while connecting.
+    connecting = error.statement in (None, "connect")
+    return connecting and isinstance(error, (sa_exc.OperationalError, sa_exc.InterfaceError))
+
+
+def is_conflict(error: sa_exc.DBAPIError) -> bool:
+    if sqlstate(error) in CONFLICT_STATES or mysql_code(error) in CONFLICT_CODES:
+        return True
+    sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
+    return sqlite_code is not None and sqlite_code & 0xFF in (SQLITE_BUSY, SQLITE_LOCKED)
+
+
+def sqlstate(error: sa_exc.DBAPIError) -> str | None:
+    state: Any = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    return state if isinstance(state, str) else None
+
+
+def mysql_code(error: sa_exc.DBAPIError) -> int | None:
+    code: Any = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    return code if isinstance(code, int) else None

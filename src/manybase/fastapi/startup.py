@@ -1,0 +1,70 @@
+"""Start-up and shutdown of an application: models imported, routes checked, engines disposed at the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, APIWebSocketRoute
+
+from manybase import ConfigurationError, Databases
+from manybase.fastapi.finishing import in_thread
+from manybase.fastapi.tickets import dependencies_of, known
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]
+
+
+def lifespan(databases: Databases) -> Lifespan:
+    """For ``FastAPI(lifespan=lifespan(databases))``: checks models and routes at start-up, disposes engines at the end.
+
+    Raises ``ConfigurationError`` where a declaration or a route is wrong. ``request.state.databases`` is ``databases``.
+    For a lifespan of your own, use ``running``.
+    """
+
+    @asynccontextmanager
+    async def manage(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        check_scopes(app.routes)
+        async with running(databases):
+            yield {"databases": databases}
+
+    return manage
+
+
+@asynccontextmanager
+async def running(databases: Databases) -> AsyncIterator[Databases]:
+    """The databases, checked when entered, their engines disposed when left."""
+    databases.load()
+    try:
+        yield databases
+    finally:
+        await databases.adispose()
+        await in_thread(databases.dispose)
+
+
+def check_scopes(routes: Iterable[Any]) -> None:
+    """Raise ``ConfigurationError`` where a route holds a session in a scope that commits after the response."""
+    wrong = sorted({route.path for route in api_routes(routes) if has_wrong_scope(route)})
+    if wrong:
+        raise ConfigurationError(
+            f"These routes take a session in the wrong scope: {', '.join(wrong)}. It would commit after the response "
+            "was sent, and a client would see success for a commit that failed. Use session_dependency(databases) as "
+            "it is, or Depends(session_dependency(databases).dependency, scope='function')."
+        )
+
+
+def has_wrong_scope(route: APIRoute | APIWebSocketRoute) -> bool:
+    dependencies = [each for each in dependencies_of(route.dependant) if each.call in known]
+    return any((each.scope or "request") != known[each.call].scope for each in dependencies if each.call is not None)
+
+
+def api_routes(routes: Iterable[Any]) -> Iterator[APIRoute | APIWebSocketRoute]:
+    """The routes of an application, also of included routers, which newer versions of FastAPI keep as they are."""
+    for route in routes:
+        if isinstance(route, (APIRoute, APIWebSocketRoute)):
+            yield route
+        elif (router := getattr(route, "original_router", None)) is not None:
+            yield from api_routes(router.routes)
+        elif nested := getattr(route, "routes", None):
+            yield from api_routes(nested)
