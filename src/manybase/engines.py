@@ -96,7 +96,7 @@ class Databases:
         except KeyError:
             with self._lock:
                 if name not in self._engines:
-                    engine = make_engine(self[name], self._options(name))
+                    engine = make_engine(self[name], self.options_of(name))
                     self._names[engine] = name
                     self._engines[name] = engine
                 return self._engines[name]
@@ -110,7 +110,7 @@ class Databases:
         except KeyError:
             with self._lock:
                 if name not in engines:
-                    engine = make_async_engine(self[name], self._options(name))
+                    engine = make_async_engine(self[name], self.options_of(name))
                     self._names[engine.sync_engine] = name
                     engines[name] = engine
                 return engines[name]
@@ -136,6 +136,10 @@ class Databases:
     def ticket(self, needs: Mapping[str, int] | None = None, *, asyncio: bool = False) -> Ticket:
         """The right to take connections, one from each pool unless ``needs`` says otherwise."""
         return Ticket(self.slots(asyncio=asyncio), needs or dict.fromkeys(self._declared, 1), self.pool_timeout)
+
+    def options_of(self, name: str) -> dict[str, Any]:
+        """What ``create_engine`` gets for a database: the common options, and its own over them."""
+        return {**self._engine_options, **self[name].engine_options}
 
     def name_of(self, engine: Engine) -> str | None:
         """The database an engine belongs to."""
@@ -181,9 +185,6 @@ class Databases:
             )
         return self.default
 
-    def _options(self, name: str) -> dict[str, Any]:
-        return {**self._engine_options, **self[name].engine_options}
-
     def _engines_of_loop(self) -> dict[str, AsyncEngine]:
         loop = running_loop()
         if loop is None:
@@ -196,7 +197,7 @@ class Databases:
                 return self._async_engines.setdefault(loop, made)
 
     def _capacity(self) -> dict[str, int]:
-        sizes = {name: capacity(self[name], self._options(name)) for name in self.names}
+        sizes = {name: capacity(self[name], self.options_of(name)) for name in self.names}
         return {name: size for name, size in sizes.items() if size is not None}
 
     def _with_models(self, names: tuple[str, ...]) -> list[str]:

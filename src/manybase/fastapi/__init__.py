@@ -1,6 +1,14 @@
-"""manybase in a FastAPI application: sessions as dependencies, a lifespan."""
+"""manybase in a FastAPI application: sessions as dependencies, a lifespan, health routes."""
 
 from manybase.fastapi.dependencies import session_dependency, streaming_dependency, sync_session_dependency
+from manybase.fastapi.health import health_router
 from manybase.fastapi.startup import lifespan, running
 
-__all__ = ["lifespan", "running", "session_dependency", "streaming_dependency", "sync_session_dependency"]
+__all__ = [
+    "health_router",
+    "lifespan",
+    "running",
+    "session_dependency",
+    "streaming_dependency",
+    "sync_session_dependency",
+]
