@@ -1,0 +1,1 @@
+"""A small shop over five databases. Start reading at databases.py, then routes/."""

@@ -1,0 +1,16 @@
+"""The databases of the shop, declared once. Everything else in this folder reads this declaration.
+
+No URL stands here, so each comes from the environment when first needed: ``MANYBASE_SHOP_URL`` for ``shop``, and so on.
+``python -m examples.shop`` sets those that are missing to SQLite files.
+"""
+
+from manybase import Database, Databases
+
+databases = Databases(
+    Database("shop", models="examples.shop.shop_models", default=True),  # what there is: users, products
+    Database("analytics", models="examples.shop.analytics_models"),  # what happened: orders, events
+    Database("audit", models="examples.shop.audit_models"),  # who did what, and how it ended
+    # The same tables in two places. A request chooses one of them: see sessions.py.
+    Database("eu", models="examples.shop.region_models", shared_models=True),
+    Database("us", models="examples.shop.region_models", shared_models=True),
+)
