@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from types import ModuleType
 from typing import Any
 
 from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import Mapper, class_mapper, registry
 from sqlalchemy.orm.exc import UnmappedClassError
 
+from manybase.database import shown
 from manybase.errors import ConfigurationError
 
 
 def check_model(database: str, model: Any) -> None:
     """Raise ``ConfigurationError`` unless ``model`` is something ``models=`` can take."""
-    if isinstance(model, (Table, MetaData)) or (isinstance(model, str) and model):
+    if isinstance(model, (Table, MetaData)) or (isinstance(model, str) and is_dotted(model)):
         return
     if isinstance(model, type) and (isinstance(getattr(model, "metadata", None), MetaData) or mapper_of(model)):
         return
+    hint = f" Give its name: models={model.__name__!r}." if isinstance(model, ModuleType) else ""
     raise ConfigurationError(
-        f"Database {database!r}: models= takes dotted modules, declarative bases, mapped classes, Tables and "
-        f"MetaDatas, not {type(model).__name__} {model!r}."
+        f"Database {database!r}: models= takes dotted modules such as 'shop.models', declarative bases, mapped "
+        f"classes, Tables and MetaDatas, one or a list of them, not {shown(model)}.{hint}"
     )
 
 
@@ -39,26 +42,29 @@ def import_models(database: str, module: str) -> None:
         ) from None
 
 
-def claimed_mappers(model: Any) -> Iterator[Mapper[Any]]:
-    """The mapped classes an entry claims: defined in a module or below it, or subclasses of a class."""
+def claimed_mappers(model: Any, apart: Collection[type] = ()) -> Iterator[Mapper[Any]]:
+    """The mapped classes an entry claims: defined in a module or below it, or subclasses of a class.
+
+    ``apart`` are bases with a ``MetaData`` of their own that another entry names: what is below them is theirs.
+    """
     if isinstance(model, str):
         for known in registries_in(model):
             yield from (mapper for mapper in known.mappers if is_below(model, mapper.class_.__module__))
     elif isinstance(model, type):
-        for cls in (model, *subclasses(model)):
+        for cls in (model, *subclasses(model, apart)):
             if (mapper := mapper_of(cls)) is not None:
                 yield mapper
 
 
-def claimed_tables(model: Any) -> Iterator[Table]:
+def claimed_tables(model: Any, apart: Collection[type] = ()) -> Iterator[Table]:
     """The tables an entry claims: those of its classes, and those of a ``MetaData`` it brings."""
     if isinstance(model, Table):
         yield model
     elif isinstance(model, MetaData):
         yield from model.tables.values()
-    elif isinstance(model, type) and isinstance(vars(model).get("metadata"), MetaData):
-        yield from vars(model)["metadata"].tables.values()
-    for mapper in claimed_mappers(model):
+    elif has_own_metadata(model):
+        yield from model.metadata.tables.values()
+    for mapper in claimed_mappers(model, apart):
         yield from own_tables(mapper)
 
 
@@ -82,11 +88,16 @@ def mapper_of(cls: type) -> Mapper[Any] | None:
         return None
 
 
-def subclasses(cls: type[Any]) -> Iterator[type[Any]]:
+def has_own_metadata(model: Any) -> bool:
+    return isinstance(model, type) and isinstance(vars(model).get("metadata"), MetaData)
+
+
+def subclasses(cls: type[Any], apart: Collection[type] = ()) -> Iterator[type[Any]]:
     each: type[Any]
     for each in cls.__subclasses__():
-        yield each
-        yield from subclasses(each)
+        if each not in apart:
+            yield each
+            yield from subclasses(each, apart)
 
 
 def registries_in(prefix: str) -> set[registry]:
@@ -101,6 +112,10 @@ def registries_in(prefix: str) -> set[registry]:
 
 def modules_below(prefix: str) -> Iterator[Any]:
     yield from (module for name, module in list(sys.modules.items()) if is_below(prefix, name))
+
+
+def is_dotted(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
 
 
 def is_below(prefix: str, module: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import Pool, QueuePool
@@ -27,8 +27,7 @@ def make_engine(database: Database, options: Options) -> Engine:
         )
     if database.engine is not None:
         return database.engine
-    url = with_driver(database.name, database.resolve_url(), asyncio=False)
-    engine = made(database.name, url, options, create_engine)
+    engine = made(database, options, create_engine, asyncio=False)
     listen(engine)
     return engine
 
@@ -42,19 +41,24 @@ def make_async_engine(database: Database, options: Options) -> AsyncEngine:
         )
     if database.engine is not None:
         return database.engine
-    url = with_driver(database.name, database.resolve_url(), asyncio=True)
-    engine = made(database.name, url, options, create_async_engine)
+    engine = made(database, options, create_async_engine, asyncio=True)
     listen(engine.sync_engine)
     return engine
 
 
-def made(name: str, url: URL, options: Options, create: Callable[..., Made]) -> Made:
+def made(database: Database, options: Options, create: Callable[..., Made], *, asyncio: bool) -> Made:
+    name, url = database.name, database.resolve_url()
     try:
-        return create(url, **options)
+        return create(with_driver(name, url, asyncio=asyncio), **options)
+    except ConfigurationError:
+        raise
     except ModuleNotFoundError as error:
         raise missing_driver(name, url, error.name) from None
+    except ValueError:  # its text repeats the value, which may be a part of the URL
+        why = "An option, or a part of the URL after '?', has a value that cannot be read."
     except (TypeError, ArgumentError, NoSuchModuleError) as error:
-        raise ConfigurationError(f"Database {name!r}: its engine cannot be made with these options. {error}") from None
+        why = str(error)
+    raise ConfigurationError(f"Database {name!r}: its engine cannot be made with these options. {why}")
 
 
 def dialect_of(database: Database) -> Dialect | None:
@@ -69,10 +73,10 @@ def dialect_of(database: Database) -> Dialect | None:
 
 def capacity(database: Database, options: Options) -> int | None:
     """How many connections the pool of a database gives out at once; None where nothing bounds it."""
-    if database.engine is not None:
-        pool: Pool = database.engine.pool
+    pool: Pool | None = options.get("pool") if database.engine is None else database.engine.pool
+    if pool is not None:
         return pool.size() or None if isinstance(pool, QueuePool) else None
-    if not issubclass(options.get("poolclass", QueuePool), QueuePool):
+    if not issubclass(options.get("poolclass") or QueuePool, QueuePool):
         return None
     size, overflow = options.get("pool_size", 5), options.get("max_overflow", 10)
     return None if size == 0 or overflow == -1 else size + overflow

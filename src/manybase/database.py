@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from manybase.errors import ConfigurationError
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
+HARMLESS = re.compile(r"[\w +./-]*")
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -55,7 +56,8 @@ class Database:
     ) -> None:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ConfigurationError(
-                f"{name!r} is not a name for a database. Use a letter, then letters, digits, '_' or '-'."
+                f"{shown(name)} is not a name for a database. The name comes first, as in Database('shop', url): a "
+                "letter, then letters, digits, '_' or '-'."
             )
         if engine is not None and not isinstance(engine, (Engine, AsyncEngine)):
             raise ConfigurationError(
@@ -104,8 +106,13 @@ def parse(name: str, url: object, where: str = "") -> URL:
     """The URL, checked as far as it goes without a driver; an error never repeats it, it may hold a password."""
     if isinstance(url, URL):
         return known_backend(name, url, where)
+    if not isinstance(url, str):
+        raise ConfigurationError(
+            f"Database {name!r}: its URL is a string or a sqlalchemy.URL, not {shown(url)}. Give an existing engine "
+            "as engine=."
+        )
     try:
-        parsed = make_url(url)  # type: ignore[arg-type]  # anything else is answered below
+        parsed = make_url(url)
     except (sa_exc.ArgumentError, ValueError):
         parsed = None
     if parsed is None:  # outside the except block: the original error repeats the URL
@@ -120,7 +127,7 @@ def parse(name: str, url: object, where: str = "") -> URL:
 def known_backend(name: str, url: URL, where: str) -> URL:
     try:
         url.get_dialect()
-    except (sa_exc.NoSuchModuleError, sa_exc.ArgumentError):
+    except (sa_exc.NoSuchModuleError, sa_exc.ArgumentError, ValueError):
         known = False
     except ImportError:
         known = True  # the dialect exists, what it needs is not installed: said when a session asks
@@ -129,7 +136,7 @@ def known_backend(name: str, url: URL, where: str) -> URL:
     if not known:
         hint = "Write postgresql:// instead. " if url.get_backend_name() == "postgres" else ""
         raise ConfigurationError(
-            f"Database {name!r}: SQLAlchemy knows no dialect or driver {url.drivername!r}{where}. {hint}"
+            f"Database {name!r}: SQLAlchemy knows no dialect or driver {shown(url.drivername)}{where}. {hint}"
             "Known without a plugin: postgresql, mysql, mariadb, sqlite, oracle, mssql."
         )
     return url
@@ -137,4 +144,12 @@ def known_backend(name: str, url: URL, where: str) -> URL:
 
 def as_tuple(models: Any) -> tuple[Any, ...]:
     """One thing or several, as a tuple."""
-    return tuple(models) if isinstance(models, (list, tuple, set, frozenset)) else (models,)
+    several = isinstance(models, (list, tuple, set, frozenset)) and not isinstance(models, URL)  # a URL is a tuple
+    return tuple(models) if several else (models,)
+
+
+def shown(value: object) -> str:
+    """What was given, for a message: a text only where it cannot be a URL or a DSN, which may hold a password."""
+    if isinstance(value, str):
+        return repr(value) if HARMLESS.fullmatch(value) else "a text that may hold a password"
+    return repr(value) if isinstance(value, type) else f"an object of type {type(value).__name__}"

@@ -53,13 +53,20 @@ def check_serves(name: str, url: URL, *, asyncio: bool) -> None:
         dialect = dialect.get_async_dialect_cls(url)
     if bool(dialect.is_async) is asyncio:
         return
-    known = (ASYNC if asyncio else SYNC).get(url.get_backend_name(), [])
-    advice = f" Name the backend alone ({url.get_backend_name()}://) and install {to_install(known)}." if known else ""
     session = "an AsyncSession" if asyncio else "a Session"
     raise ConfigurationError(
         f"Database {name!r}: driver {url.drivername.partition('+')[2] or url.drivername!r} cannot serve {session}, "
-        f"it is not a{'n' if asyncio else ''} {kind(asyncio)} driver.{advice}"
+        f"it is not a{'n' if asyncio else ''} {kind(asyncio)} driver. {driver_advice(url, asyncio=asyncio)}"
     )
+
+
+def driver_advice(url: URL, *, asyncio: bool) -> str:
+    backend = url.get_backend_name()
+    known = (ASYNC if asyncio else SYNC).get(backend)
+    if known is None:
+        return f"Name one that is in the URL: {backend}+driver://."
+    packages = to_install(known)
+    return f"Name the backend alone ({backend}://){f' and install {packages}' if packages else ''}."
 
 
 def missing_driver(name: str, url: URL, missing: str | None) -> ConfigurationError:
@@ -84,4 +91,4 @@ def kind(asyncio: bool) -> str:
 
 
 def to_install(known: list[tuple[str, str, str]]) -> str:
-    return " or ".join(dict.fromkeys(f"'{install}'" for _, _, install in known if install)) or "it"
+    return " or ".join(dict.fromkeys(f"'{install}'" for _, _, install in known if install))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio as aio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from threading import RLock
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Dialect, Engine, Table
@@ -14,14 +15,23 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from manybase.connecting import capacity, dialect_of, make_async_engine, make_engine
 from manybase.database import Database
 from manybase.errors import ConfigurationError, UnknownDatabase
-from manybase.forking import reset_after_fork
+from manybase.forking import leave_to_parent, reset_after_fork
 from manybase.ownership import Ownership
 from manybase.routing import Router
 from manybase.schema import create_tables
 from manybase.slots import Slots, Ticket
 
 Bind = Engine | Connection
-BindOverride = Callable[[str, bool], Bind | None]
+
+
+class Takeover(Protocol):
+    """Someone who stands between the engines and their users for a while, as ``manybase.testing.rollback`` does."""
+
+    def take(self, name: str, engine: Engine) -> None:
+        """Here is an engine: called once for each, before anyone else gets it."""
+
+    async def leave_loop(self) -> None:
+        """The engines of the running event loop are about to be disposed."""
 
 
 class Databases:
@@ -48,7 +58,8 @@ class Databases:
         self._names: WeakKeyDictionary[Engine, str] = WeakKeyDictionary()
         self._slots: Slots | None = None
         self._async_slots: WeakKeyDictionary[aio.AbstractEventLoop, Slots] = WeakKeyDictionary()
-        self._override: BindOverride | None = None
+        self._takeover: Takeover | None = None
+        self._dispose_afterwards = False
         reset_after_fork(self)
 
     def __repr__(self) -> str:
@@ -97,7 +108,7 @@ class Databases:
             with self._lock:
                 if name not in self._engines:
                     engine = make_engine(self[name], self.options_of(name))
-                    self._names[engine] = name
+                    self._keep(name, engine)
                     self._engines[name] = engine
                 return self._engines[name]
 
@@ -111,26 +122,24 @@ class Databases:
             with self._lock:
                 if name not in engines:
                     engine = make_async_engine(self[name], self.options_of(name))
-                    self._names[engine.sync_engine] = name
+                    self._keep(name, engine.sync_engine)
                     engines[name] = engine
                 return engines[name]
 
     def bind(self, name: str, *, asyncio: bool = False) -> Bind:
-        """What a session connects to: the engine, or what a test has put in its place."""
-        if self._override is not None and (bind := self._override(name, asyncio)) is not None:
-            return bind
+        """What a session connects to."""
         return self.async_engine(name).sync_engine if asyncio else self.engine(name)
 
     def slots(self, *, asyncio: bool = False) -> Slots:
         """Who may take connections: one counter for the process, and one for each event loop."""
         if not asyncio:
             with self._lock:
-                self._slots = self._slots or Slots(self._capacity())
+                self._slots = self._slots or Slots(self._capacity)
                 return self._slots
         loop = running_loop()
         assert loop is not None
         if loop not in self._async_slots:
-            self._async_slots[loop] = Slots(self._capacity())
+            self._async_slots[loop] = Slots(self._capacity)
         return self._async_slots[loop]
 
     def ticket(self, needs: Mapping[str, int] | None = None, *, asyncio: bool = False) -> Ticket:
@@ -160,6 +169,9 @@ class Databases:
 
     def dispose(self) -> None:
         """Close the idle connections of the sync engines made here; an ``engine=`` of yours stays yours."""
+        if self._takeover is not None:  # whose connections come from them, and outlive an application's shutdown
+            self._dispose_afterwards = True
+            return
         with self._lock:
             engines, self._engines = self._engines, {}
             self._slots = None
@@ -169,12 +181,46 @@ class Databases:
 
     async def adispose(self) -> None:
         """As ``dispose``, for the async engines of the running event loop."""
+        if self._takeover is not None:
+            await self._takeover.leave_loop()
         engines = self._engines_of_loop()
         made = dict(engines)
         engines.clear()
         for name, engine in made.items():
             if self[name].engine is None:
                 await engine.dispose()
+
+    def begin_takeover(self, takeover: Takeover) -> None:
+        """Show every engine to ``takeover``, from now on also each new one; ``end_takeover`` ends it. For tests."""
+        with self._lock:
+            if self._takeover is not None:
+                raise ConfigurationError(
+                    "These databases are inside a rollback() already, perhaps that of @pytest.mark.rollback. One is "
+                    "enough: all it does is undone when it ends. Undo less with session.begin_nested()."
+                )
+            self.slots()  # counts what the pools hold, before those of an ``engine=`` change
+            self._takeover = takeover
+            for name, engine in self._made():
+                takeover.take(name, engine)
+
+    def end_takeover(self) -> None:
+        """Everything is as before; a ``dispose`` that came meanwhile happens now."""
+        self._takeover = None
+        if self._dispose_afterwards:
+            self._dispose_afterwards = False
+            self.dispose()
+
+    def _made(self) -> list[tuple[str, Engine]]:
+        asyncs = [self._loopless, *self._async_engines.values()]
+        return [
+            *self._engines.items(),
+            *((name, engine.sync_engine) for engines in asyncs for name, engine in engines.items()),
+        ]
+
+    def _keep(self, name: str, engine: Engine) -> None:
+        self._names[engine] = name
+        if self._takeover is not None:
+            self._takeover.take(name, engine)
 
     def _name(self, name: str | None) -> str:
         if name is not None:
@@ -196,6 +242,7 @@ class Databases:
                 made, self._loopless = self._loopless, {}
                 return self._async_engines.setdefault(loop, made)
 
+    @cached_property
     def _capacity(self) -> dict[str, int]:
         sizes = {name: capacity(self[name], self.options_of(name)) for name in self.names}
         return {name: size for name, size in sizes.items() if size is not None}
@@ -211,19 +258,23 @@ class Databases:
         """In a forked child: give every engine made here an empty pool; the parent keeps its connections."""
         self._lock = RLock()
         self._slots = None
-        made = {name: engine for name, engine in self._engines.items() if self[name].engine is None}
-        for engine in made.values():
+        made = [engine for name, engine in self._engines.items() if self[name].engine is None]
+        leave_to_parent(*(engine.pool for engine in made), *self._async_engines.items(), self._loopless)
+        for engine in made:
             engine.dispose(close=False)
-        self._async_engines.clear()  # their loops stayed with the parent
-        self._loopless.clear()
+        self._async_engines = WeakKeyDictionary()  # their loops stayed with the parent
+        self._loopless = {}
 
 
 def check(databases: tuple[Database, ...]) -> None:
-    names = [database.name for database in databases]
     if not databases:
         raise ConfigurationError("Databases() is empty. Declare at least one: Databases(Database('main', url)).")
     if wrong := [type(each).__name__ for each in databases if not isinstance(each, Database)]:
-        raise ConfigurationError(f"Databases(...) takes Database objects, not {wrong[0]}.")
+        raise ConfigurationError(
+            f"Databases(...) takes Database objects, one after the other, not {wrong[0]}: "
+            "Databases(Database('main', url), ...)."
+        )
+    names = [database.name for database in databases]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigurationError(f"Declared twice: {', '.join(twice)}. Each database needs a name of its own.")
     if len(defaults := [database.name for database in databases if database.default]) > 1:

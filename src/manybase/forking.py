@@ -25,6 +25,17 @@ def living() -> WeakSet[Forgetful]:
     return registered
 
 
+@cache
+def inherited() -> list[object]:
+    return []
+
+
+def leave_to_parent(*objects: object) -> None:
+    """In a child: keep what is the parent's from being finalized. Drivers would close its sockets or say goodbye over
+    them (mysqlconnector), or take them off its event loop, for both processes share the selector (aiomysql)."""
+    inherited().extend(objects)
+
+
 def reset_after_fork(each: Forgetful) -> None:
     """Call ``each.forget_connections()`` in every child process forked from now on."""
     living().add(each)

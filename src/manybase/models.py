@@ -5,30 +5,39 @@ from __future__ import annotations
 import re
 import sys
 from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 from sqlalchemy import Column, ForeignKey, MetaData, Table, event
-from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, MappedColumn
-from sqlalchemy.types import NullType
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, MappedColumn, registry
+
+from manybase.errors import ConfigurationError
+
+CLASS_NAMES: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 
 class Model(DeclarativeBase):
     """A declarative base for many databases: ``class ShopBase(Model, database="shop")``, then ``class User(ShopBase)``.
 
-    Such a base is abstract as long as it has no columns of its own, and has its own ``MetaData``. All share one
-    registry, so string names in relationships resolve across databases. ``__tablename__`` is the class name in
-    snake_case unless one is given; single-table inheritance keeps its parent's table. Nobody has to inherit from this
-    class: plain ``DeclarativeBase``, ``MappedAsDataclass`` and SQLModel models work as they are.
+    Such a base is abstract as long as it has no columns of its own, and has its own ``MetaData``. All share their
+    class names, so strings in relationships resolve across databases. ``__tablename__`` is the class name in
+    snake_case unless one is given; a child of a mapped class gets a table of its own if its body has a primary key,
+    and else shares its parent's. Nobody has to inherit from this class: plain ``DeclarativeBase``,
+    ``MappedAsDataclass`` and SQLModel models work as they are.
     """
+
+    registry = registry(class_registry=CLASS_NAMES)
 
     # Classes that name their database themselves share its MetaData, so their string foreign keys resolve.
     shared_metadata: ClassVar[dict[str, MetaData]] = {}
 
     def __init_subclass__(cls, *, database: str | None = None, **options: Any) -> None:
         if database is not None and not has_columns(cls):
-            cls.metadata = MetaData(info={"database": database})
+            cls.metadata = metadata_for(cls, database)
             cls.__abstract__ = True
         elif database is not None:
             cls.metadata = Model.shared_metadata.setdefault(database, MetaData(info={"database": database}))
+        if "type_annotation_map" in vars(cls):
+            use_own_types(cls)
         if wants_tablename(cls):
             cls.__tablename__ = snake_case(cls.__name__)
         super().__init_subclass__(**options)
@@ -47,21 +56,53 @@ def cross_key(target: InstrumentedAttribute[Any] | Column[Any], **options: Any) 
     key.info["cross_database"] = True
     column_of_target = key.column
 
-    # propagate: declarative copies columns and keys, and the copies must behave alike.
+    # propagate: declarative copies keys and to_metadata() copies constraints; the copies must behave alike.
+    @event.listens_for(key, "before_parent_attach", propagate=True)
+    def when_attaching(key: ForeignKey, _: Column[Any]) -> None:
+        point_at(column_of_target, key)
+
     @event.listens_for(key, "after_parent_attach", propagate=True)
     def when_on_column(key: ForeignKey, column: Column[Any]) -> None:
-        def when_on_table(column: Column[Any], table: object) -> None:
-            # A copy knows its target by name only, and this MetaData lacks it: set the memoized attribute ourselves.
-            vars(key)["column"] = column_of_target
-            if isinstance(column.type, NullType):
-                column.type = column_of_target.type
+        def keep_out_of_ddl(_: Column[Any], table: object) -> None:
             if isinstance(table, Table) and key.constraint is not None:
-                key.constraint.ddl_if(callable_=lambda *_, **__: False)
+                key.constraint.ddl_if(callable_=never)
                 key.constraint.info["cross_database"] = True
 
-        event.listen(column, "after_parent_attach", when_on_table)  # after SQLAlchemy's own, which makes the constraint
+        event.listen(column, "after_parent_attach", keep_out_of_ddl)  # after SQLAlchemy's own makes the constraint
+        keep_out_of_ddl(column, column.table)  # a copied constraint comes to a column that has its table
 
     return key
+
+
+def point_at(target: Column[Any], key: ForeignKey) -> None:
+    # Private: ForeignKey._table_column (SQLAlchemy 2.0 and 2.1) and ForeignKey._colspec (2.0), the target as a Column.
+    # A copied key has a string instead, which would find no table, or a table of that name in the wrong database. There
+    # is no public way to give a copy its target. test_models.py fails when this changes.
+    vars(key).update(_table_column=target, _colspec=target)
+
+
+def never(*_: Any, **__: Any) -> bool:
+    return False
+
+
+def metadata_for(cls: type[Model], database: str) -> MetaData:
+    """A base's own ``MetaData``: the one in its body, which may bring a naming convention or a schema, or a new one."""
+    metadata: MetaData = vars(cls).get("metadata") or MetaData()
+    if metadata.info.setdefault("database", database) != database:
+        raise ConfigurationError(
+            f"{cls.__name__}: its MetaData belongs to database {metadata.info['database']!r} already, {database!r} "
+            "needs one of its own."
+        )
+    return metadata
+
+
+def use_own_types(cls: type[Model]) -> None:
+    """SQLAlchemy reads ``type_annotation_map`` from a registry: this base gets one, with the class names of all."""
+    # Private: DeclarativeBase._sa_registry (SQLAlchemy 2.0 and 2.1), which subclasses are mapped with. SQLAlchemy makes
+    # a registry for direct subclasses of DeclarativeBase only. test_models.py fails when this changes.
+    types = vars(cls)["type_annotation_map"]
+    own = registry(metadata=cls.metadata, class_registry=CLASS_NAMES, type_annotation_map=types)
+    cls.registry = cls._sa_registry = own
 
 
 def wants_tablename(cls: type[Model]) -> bool:

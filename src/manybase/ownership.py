@@ -8,9 +8,19 @@ from threading import RLock
 from typing import Any
 
 from sqlalchemy import MetaData, Table
+from sqlalchemy.exc import NoReferencedTableError
 from sqlalchemy.orm import Mapper
+from sqlalchemy.schema import sort_tables_and_constraints
 
-from manybase.claims import check_model, claimed_mappers, claimed_tables, import_models, loose_tables, subclasses
+from manybase.claims import (
+    check_model,
+    claimed_mappers,
+    claimed_tables,
+    has_own_metadata,
+    import_models,
+    loose_tables,
+    subclasses,
+)
 from manybase.database import Database
 from manybase.errors import ConfigurationError
 from manybase.models import Model
@@ -32,6 +42,7 @@ class Ownership:
         self._claims: dict[Table, set[str]] = {}
         self._owners: dict[Table, Owners] = {}
         self._owners_of: dict[Mapper[Any], Owners] = {}
+        self._classes: list[Mapper[Any]] = []
         self._seen: set[Mapper[Any]] = set()
         for database in declarations:
             for model in database.models:
@@ -59,21 +70,24 @@ class Ownership:
 
     def read_claims(self) -> None:
         claims: dict[Table, set[str]] = defaultdict(set)
+        bases = {model for _, model in self.entries() if has_own_metadata(model)}.union(models_that_name_a_database())
         for name, model in self.entries():
-            for table in claimed_tables(model):
+            for table in claimed_tables(model, bases):
                 claims[table].add(name)
         for table, names in self.loose_claims().items():
             if table not in claims and self.may_hold_together(names):
                 claims[table] = names
         for table in [*claims, *tables_of_models()]:
-            if named := self.named_by_info(table):
+            named = named_in_info(table)
+            # models= is complete where it is given: a base of that name elsewhere may be another program's.
+            if named in self.declarations and (table in claims or not self.declarations[named].models):
                 claims[table].add(named)
         for table, names in claims.items():
             self.check(table, names)
         self._claims, self._owners, self._owners_of = claims, {}, {}
-        for _, model in self.entries():
-            for mapper in claimed_mappers(model):
-                self.see(mapper)
+        self._classes = [mapper for _, model in self.entries() for mapper in claimed_mappers(model, bases)]
+        for mapper in self._classes:
+            self.see(mapper)
 
     def owners(self, table: Table) -> Owners:
         """The databases that own ``table``: one, or several that share their models; an error if there is none."""
@@ -98,7 +112,16 @@ class Ownership:
         """Check a mapped class once, and make its relationships into other databases load by SELECT ... IN."""
         if mapper in self._seen:
             return
-        self._seen.add(mapper)
+        self._seen.add(mapper)  # first, for its relationships lead back to it
+        try:
+            self.check_mapper(mapper)
+            load_across_by_selectin(mapper, self)
+        except BaseException:
+            self._seen.discard(mapper)  # refused again the next time, or repaired by then
+            self._owners_of.pop(mapper, None)
+            raise
+
+    def check_mapper(self, mapper: Mapper[Any]) -> None:
         if not self.owners_of(mapper) and any(isinstance(table, Table) for table in mapper.tables):
             where = ", ".join(
                 f"{t.fullname}: {'/'.join(self.owners(t))}" for t in mapper.tables if isinstance(t, Table)
@@ -107,7 +130,6 @@ class Ownership:
                 f"Class {mapper.class_.__name__!r} has tables in several databases ({where}). An inheritance "
                 "hierarchy lives in one database."
             )
-        load_across_by_selectin(mapper, self)
 
     def tables(self, name: str) -> tuple[Table, ...]:
         """The tables of a database, those that others point at first.
@@ -117,12 +139,12 @@ class Ownership:
         self.load()
         self.scan()
         metadatas = dict.fromkeys(table.metadata for table in self._claims)
-        found = [table for metadata in metadatas for table in metadata.sorted_tables if name in self.owners(table)]
-        if not found and not self.declares_models(name):
+        tables = [table for metadata in metadatas for table in metadata.tables.values() if name in self.owners(table)]
+        if not tables and not self.declares_models(name):
             raise ConfigurationError(
                 f"Database {name!r} declares no models. Name them: Database({name!r}, ..., models=...)."
             )
-        return tuple(found)
+        return in_order(tables)
 
     def declares_models(self, name: str) -> bool:
         """Whether anything claims to live in a database, be it a module without a single table."""
@@ -143,11 +165,10 @@ class Ownership:
             self.scan()
         if claimed := self._claims.get(table):
             return frozenset(claimed)
-        if name := self.named_by_info(table):
-            return frozenset({name})
-        siblings = {frozenset(names) for other, names in self._claims.items() if other.metadata is table.metadata}
-        if len(siblings) == 1:
-            return siblings.pop()
+        if name := named_in_info(table):
+            return frozenset({self.declared(table, name)})
+        if beside := self.owners_beside(table):
+            return beside
         if self.default is not None:
             return frozenset({self.default})
         raise ConfigurationError(
@@ -155,9 +176,25 @@ class Ownership:
             "module, base or class in models= of one of them, or declare one of them with default=True."
         )
 
-    def named_by_info(self, table: Table) -> str | None:
-        name = table.info.get("database") or table.metadata.info.get("database")
-        return name if name in self.declarations else None
+    def declared(self, table: Table, name: str) -> str:
+        if name not in self.declarations:
+            raise ConfigurationError(
+                f"Table {table.fullname!r} says that it lives in database {name!r}, which is not declared. Declared: "
+                f"{', '.join(self.declarations)}. Correct its database=, or declare that database."
+            )
+        return name
+
+    def owners_beside(self, table: Table) -> Owners:
+        """Where an unclaimed association table goes: where all claimed classes of its MetaData are, if in one place.
+
+        Nowhere if a class is mapped to it: that class would have been named.
+        """
+        mappers = {mapper for known in {each.registry for each in self._classes} for mapper in known.mappers}
+        mapped = {each for mapper in mappers for each in mapper.tables if isinstance(each, Table)}
+        if table in mapped:
+            return frozenset()
+        homes = {frozenset(self._claims[t]) for t in mapped if t.metadata is table.metadata and t in self._claims}
+        return homes.pop() if len(homes) == 1 else frozenset()
 
     def check(self, table: Table, names: set[str]) -> None:
         if not self.may_hold_together(names):
@@ -170,11 +207,30 @@ class Ownership:
         return len(names) == 1 or all(self.declarations[name].shared_models for name in names)
 
 
+def named_in_info(table: Table) -> str | None:
+    name: str | None = table.info.get("database") or table.metadata.info.get("database")
+    return name
+
+
+def in_order(tables: list[Table]) -> tuple[Table, ...]:
+    """``tables``, those that others point at first, whichever ``MetaData`` they are in."""
+    try:
+        by_name = sorted(tables, key=lambda table: table.key)
+        ordered = sort_tables_and_constraints(by_name)  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
+    except NoReferencedTableError as error:
+        raise ConfigurationError(
+            f"{error}. If table {error.table_name!r} lives in another database, write cross_key(Target.id) instead of "
+            "ForeignKey; if in another MetaData, ForeignKey(Target.id); else name its module in models= too."
+        ) from None
+    return tuple(table for table, _ in ordered if table is not None)
+
+
+def models_that_name_a_database() -> Iterator[type[Model]]:
+    yield from (cls for cls in subclasses(Model) if has_own_metadata(cls) and "database" in cls.metadata.info)
+
+
 def metadatas_of_models() -> Iterator[MetaData]:
-    for cls in subclasses(Model):
-        metadata = vars(cls).get("metadata")
-        if metadata is not None and "database" in metadata.info:
-            yield metadata
+    yield from (cls.metadata for cls in models_that_name_a_database())
 
 
 def tables_of_models() -> Iterator[Table]:

@@ -1,0 +1,151 @@
+"""The error tree, as it is drawn at the top of errors.py."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import exc
+
+import manybase
+from manybase import (
+    AmbiguousRoute,
+    CommitError,
+    ConfigurationError,
+    CrossDatabaseError,
+    ManybaseError,
+    Overloaded,
+    PartialCommitError,
+    ReadOnlyError,
+    RoutingError,
+    UnknownDatabase,
+    errors,
+)
+
+DRAWN = re.compile(r"^( *)([A-Z]\w+)(  +\S.*)?$", re.MULTILINE)
+
+MADE = [
+    ConfigurationError("wrong"),
+    RoutingError("wrong"),
+    UnknownDatabase("biling", {"shop": 1, "billing": 2}),
+    AmbiguousRoute("which?", ["eu", "us"]),
+    CrossDatabaseError({"shop": ["users", "orders"], "analytics": ["events"]}, "Ask twice."),
+    ReadOnlyError("wrong"),
+    CommitError("wrong"),
+    PartialCommitError(["shop"], ["audit"], ["analytics"]),
+    Overloaded(["shop", "audit"], 2.5),
+]
+
+
+def drawn() -> Iterator[tuple[str, str]]:
+    """Each error in the drawing, with the one it stands under."""
+    assert errors.__doc__ is not None
+    above: list[str] = []
+    for indent, name, _ in DRAWN.findall(errors.__doc__.split("\n\n")[1]):
+        del above[len(indent) // 2 :]
+        yield name, above[-1] if above else "Exception"
+        above.append(name)
+
+
+def real() -> Iterator[tuple[str, str]]:
+    """Each error there is, with the manybase error it inherits from first."""
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and value.__module__ == errors.__name__:
+            yield name, value.__mro__[1].__name__
+
+
+def test_drawing() -> None:
+    """It shows every error, under the one it inherits from."""
+    assert dict(real()) == dict(drawn())
+    assert [name for name, _ in real()] == [name for name, _ in drawn()]
+
+
+def test_every_error_is_public() -> None:
+    """What can be raised can be caught by a name from `manybase`."""
+    assert {name for name, _ in real()} <= {*manybase.__all__}
+
+
+@pytest.mark.parametrize(
+    ("error", "family"),
+    [
+        (ConfigurationError, exc.ArgumentError),
+        (RoutingError, exc.InvalidRequestError),
+        (UnknownDatabase, LookupError),
+        (AmbiguousRoute, exc.UnboundExecutionError),
+        (CommitError, exc.InvalidRequestError),
+        (Overloaded, exc.TimeoutError),
+    ],
+)
+def test_sqlalchemy_families(error: type[ManybaseError], family: type[Exception]) -> None:
+    """Code that catches SQLAlchemy's own errors goes on working, and so does `except ManybaseError`."""
+    assert issubclass(error, family)
+    assert issubclass(error, ManybaseError)
+    assert issubclass(error, exc.SQLAlchemyError)
+
+
+@pytest.mark.parametrize(
+    ("made", "attributes"),
+    [
+        (MADE[2], {"name": "biling", "declared": ("shop", "billing")}),
+        (MADE[3], {"databases": ("eu", "us")}),
+        (AmbiguousRoute("which?"), {"databases": ()}),
+        (
+            MADE[4],
+            {"databases": ("analytics", "shop"), "tables": {"analytics": ("events",), "shop": ("orders", "users")}},
+        ),
+        (CommitError("lost"), {"outcome": "unknown"}),
+        (
+            MADE[7],
+            {
+                "committed": ("shop",),
+                "rolled_back": ("audit",),
+                "unknown": ("analytics",),
+                "outcome": "partly committed",
+            },
+        ),
+        (PartialCommitError(["shop"], []), {"committed": ("shop",), "rolled_back": (), "unknown": ()}),
+        (MADE[8], {"databases": ("shop", "audit"), "seconds": 2.5}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_attributes(made: Exception, attributes: dict[str, Any]) -> None:
+    """The facts are attributes: nobody has to parse the text."""
+    assert attributes == {name: getattr(made, name) for name in attributes}
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (MADE[2], "Database 'biling' is not declared. Declared: shop, billing. Add it to Databases(...)."),
+        (
+            MADE[4],
+            "One statement names tables of several databases (analytics: events; shop: orders, users). Ask twice.",
+        ),
+        (
+            MADE[7],
+            "The commit tore. Committed: shop. Rolled back: audit. Unknown, the connection was lost during COMMIT: "
+            "analytics. Do not retry; compare the databases and repair the difference.",
+        ),
+        (
+            PartialCommitError([], ["shop"]),
+            "The commit tore. Committed: none. Rolled back: shop. Do not retry; compare the databases and repair the "
+            "difference.",
+        ),
+        (
+            MADE[8],
+            "No connection to shop, audit came free within 2.5 s. Retry later; if it happens often, raise pool_size "
+            "or max_overflow in engine_options, or shorten the transactions.",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_message(made: Exception, message: str) -> None:
+    """What was asked, what is known, what to do next."""
+    assert message == str(made)
+
+
+@pytest.mark.parametrize("made", MADE, ids=lambda made: type(made).__name__)
+def test_message_is_a_sentence(made: Exception) -> None:
+    """SQLAlchemy's families add nothing to it: no error code, no link."""
+    assert str(made) == made.args[0]
+    assert "sqlalche.me" not in str(made)
