@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.ext.asyncio import AsyncSession as SQLAlchemyAsyncSession
 
 from manybase.engines import Databases
+from manybase.errors import ConfigurationError
 from manybase.routing import Route
-from manybase.session import Session
+from manybase.session import DECLARED_ONLY, Session
 
 
 class AsyncSession(SQLAlchemyAsyncSession):
@@ -26,3 +27,20 @@ class AsyncSession(SQLAlchemyAsyncSession):
     def route(self, statement: Any, *, database: str | None = None) -> Route:
         """Where a statement (or a mapped class) would go, and why. Nothing runs; raises what running it would raise."""
         return self.sync_session.route(statement, database=database)
+
+    if not TYPE_CHECKING:  # SQLAlchemy's own signatures are what callers see
+
+        def get_bind(self, mapper=None, clause=None, bind=None, *, database=None, **arguments):
+            """The sync engine for a statement or a mapped class; it waits for nothing, so it needs no ``await``."""
+            return self.sync_session._find_bind(clause, mapper, database) if bind is None else bind
+
+        @property
+        def bind(self):
+            """The engine of the pinned or default database, for code that expects a session to have one, or None."""
+            name = self.sync_session._home
+            return None if name is None else self.sync_session.databases.async_engine(name)
+
+        @bind.setter
+        def bind(self, bind):
+            if bind is not None:
+                raise ConfigurationError(DECLARED_ONLY)

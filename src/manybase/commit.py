@@ -48,6 +48,9 @@ def commit_one(connection: Connection) -> None:
         raise DBAPIError.instance(
             "COMMIT", None, error, dialect.loaded_dbapi.Error, connection_invalidated=lost, dialect=dialect
         ) from error
+    except BaseException as error:
+        connection.invalidate(error)  # cancelled in the middle: it must not go back to the pool as it is
+        raise
 
 
 def is_unknown(error: BaseException) -> bool:

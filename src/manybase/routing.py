@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -42,7 +41,9 @@ class Router:
         self.ownership = ownership
         self._dialects = dialects
         self._size = size
-        self._cache: OrderedDict[Any, Owners] = OrderedDict()
+        # Two generations instead of a list by age: a hit costs one look-up, and nothing is moved.
+        self._recent: dict[Any, Owners] = {}
+        self._older: dict[Any, Owners] = {}
 
     def candidates(self, clause: ClauseElement, mapper: Mapper[Any] | None = None) -> Owners:
         """The databases that own all tables of a statement; empty for one without tables.
@@ -54,13 +55,16 @@ class Router:
         key = cache_key(clause)
         if key is None:
             return self.find(clause, mapper)
-        try:
-            found = self._cache[key]
-            self._cache.move_to_end(key)
-        except KeyError:  # unknown, or evicted by another thread between the two lines
-            found = self._cache[key] = self.find(clause, mapper)
-            if len(self._cache) > self._size:
-                self._cache.popitem(last=False)
+        found = self._recent.get(key)
+        return self.remember(key, clause, mapper) if found is None else found
+
+    def remember(self, key: Any, clause: ClauseElement, mapper: Mapper[Any] | None) -> Owners:
+        found = self._older.get(key)
+        if found is None:
+            found = self.find(clause, mapper)
+        if len(self._recent) >= self._size // 2:
+            self._older, self._recent = self._recent, {}
+        self._recent[key] = found
         return found
 
     def find(self, clause: ClauseElement, mapper: Mapper[Any] | None) -> Owners:

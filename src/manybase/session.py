@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, event, inspect
 from sqlalchemy import exc as sa_exc
-from sqlalchemy.orm import Mapper, SessionTransaction
+from sqlalchemy.orm import Mapper, Query, QueryableAttribute, SessionTransaction
 from sqlalchemy.orm import Session as SQLAlchemySession
 from sqlalchemy.orm import exc as orm_exc
+from sqlalchemy.orm.util import AliasedClass
 from sqlalchemy.util import await_only
 
 from manybase.commit import commit_in_order
@@ -19,6 +20,10 @@ from manybase.scope import Scope
 from manybase.slots import Ticket
 
 NO_OPTIONS: dict[str, Any] = {}
+DECLARED_ONLY = (
+    "A manybase session takes the declared databases: Session(databases, ...). An existing engine is declared too: "
+    "Database(name, engine=engine)."
+)
 
 
 class Session(SQLAlchemySession):
@@ -44,10 +49,7 @@ class Session(SQLAlchemySession):
         **options: Any,
     ) -> None:
         if not isinstance(databases, Databases) or bind is not None or options.get("binds"):
-            raise ConfigurationError(
-                "A manybase session takes the declared databases: Session(databases, ...). An existing engine is "
-                "declared too: Database(name, engine=engine)."
-            )
+            raise ConfigurationError(DECLARED_ONLY)
         databases.load()
         self.databases = databases
         self.scope = Scope(None if database is None else databases[database].name)
@@ -60,8 +62,10 @@ class Session(SQLAlchemySession):
 
     def route(self, statement: Any, *, database: str | None = None) -> Route:
         """Where a statement (or a mapped class) would go, and why. Nothing runs; raises what running it would raise."""
-        if isinstance(statement, type):
+        if isinstance(statement, (type, AliasedClass, Mapper)):
             return self._route(None, mapper_of(statement), database)
+        if isinstance(statement, (Query, QueryableAttribute)):
+            statement = statement.__clause_element__()
         return self._route(statement, subject_of(statement), database)
 
     def get_bind(
@@ -75,9 +79,8 @@ class Session(SQLAlchemySession):
     ) -> Bind:
         """The engine for a statement or a mapped class: SQLAlchemy's hook, asked for everything that runs."""
         if bind is None:
-            name = self._name_for(clause, mapper, database)
+            bind = self._find_bind(clause, mapper, database)
             self._take_slots()
-            bind = self.databases.bind(name, asyncio=self._asyncio)
         if isinstance(bind, Connection):
             self._foreign.add(bind)
         return bind
@@ -89,31 +92,59 @@ class Session(SQLAlchemySession):
     if not TYPE_CHECKING:  # SQLAlchemy's own signatures, with their overloads, are what callers see
 
         def execute(self, statement, params=None, *, execution_options=NO_OPTIONS, bind_arguments=None, **internal):
-            arguments = with_clause(statement, execution_options, bind_arguments)
+            arguments = self._with_clause(statement, execution_options, bind_arguments)
             return super().execute(
                 statement, params, execution_options=execution_options, bind_arguments=arguments, **internal
             )
 
         def scalar(self, statement, params=None, *, execution_options=NO_OPTIONS, bind_arguments=None, **internal):
-            arguments = with_clause(statement, execution_options, bind_arguments)
+            arguments = self._with_clause(statement, execution_options, bind_arguments)
             return super().scalar(
                 statement, params, execution_options=execution_options, bind_arguments=arguments, **internal
             )
 
         def scalars(self, statement, params=None, *, execution_options=NO_OPTIONS, bind_arguments=None, **internal):
-            arguments = with_clause(statement, execution_options, bind_arguments)
+            arguments = self._with_clause(statement, execution_options, bind_arguments)
             return super().scalars(
                 statement, params, execution_options=execution_options, bind_arguments=arguments, **internal
             )
 
         @property
         def bind(self):
-            """The default database's engine, for code that expects a session to have one; None without a default."""
-            return None if self.databases.default is None else self.get_bind()
+            """The engine of the pinned or default database, for code that expects a session to have one, or None."""
+            name = self._home
+            return None if name is None else self.databases.bind(name, asyncio=self._asyncio)
 
         @bind.setter
         def bind(self, bind):
-            pass  # SQLAlchemy's constructor assigns it
+            if bind is not None:  # SQLAlchemy's constructor assigns None
+                raise ConfigurationError(DECLARED_ONLY)
+
+        def bind_mapper(self, mapper, bind):
+            raise ConfigurationError(DECLARED_ONLY)
+
+        def bind_table(self, table, bind):
+            raise ConfigurationError(DECLARED_ONLY)
+
+    def _with_clause(self, statement: Any, options: Any, arguments: Any) -> dict[str, Any]:
+        """Bind arguments that always say which statement it is; SQLAlchemy leaves it out for a union of ORM columns.
+
+        And the database that this call's own options name: those of an outer statement must not reach its loads.
+        """
+        known: dict[str, Any] = {"clause": statement, **arguments} if arguments else {"clause": statement}
+        if options and (database := options.get("database")) is not None:
+            known.setdefault("database", database)
+        if getattr(statement, "is_dml", False) and "bind" not in known:
+            # Refused here, before SQLAlchemy SELECTs the rows that the statement is going to change.
+            self._name_for(known["clause"], known.get("mapper"), known.get("database"))
+        return known
+
+    @property
+    def _home(self) -> str | None:
+        return self.scope.database or self.databases.default
+
+    def _find_bind(self, clause: Any, mapper: Any, named: str | None) -> Bind:
+        return self.databases.bind(self._name_for(clause, mapper, named), asyncio=self._asyncio)
 
     def _name_for(self, clause: Any, mapper: Any, named: str | None) -> str:
         if named is None and clause is not None:
@@ -187,15 +218,6 @@ def forget_transaction(session: Session, transaction: SessionTransaction) -> Non
         session._participants.clear()
         session._foreign.clear()
         session._release_slots()
-
-
-def with_clause(statement: Any, options: Any, arguments: Any) -> dict[str, Any]:
-    """Bind arguments that always say which statement it is (SQLAlchemy leaves it out for a union of ORM columns), and
-    the database named in this call's own options: those of an outer statement must not reach the loads it causes."""
-    known: dict[str, Any] = {"clause": statement, **arguments} if arguments else {"clause": statement}
-    if options and (database := options.get("database")) is not None:
-        known.setdefault("database", database)
-    return known
 
 
 def named_by(clause: Any) -> str | None:

@@ -59,8 +59,13 @@ class Slots:
             self._serve()
 
     def drop(self, needs: Needs) -> None:
-        """Give back from a finalizer, which may run while this very thread holds the lock: noted, collected later."""
+        """Give back from a finalizer, which may run while this very thread holds the lock; then the next call does."""
         self._dropped.append(needs)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._serve()
+            finally:
+                self._lock.release()
 
     def _collect_dropped(self) -> None:
         while self._dropped:

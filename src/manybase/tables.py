@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ClauseElement, Dialect, Table, TextClause
+from sqlalchemy import URL, ClauseElement, ColumnElement, Dialect, FunctionElement, Table, TextClause, select
 from sqlalchemy.engine.default import StrCompileDialect
 from sqlalchemy.exc import CompileError
 from sqlalchemy.schema import ExecutableDDLElement
@@ -27,6 +27,9 @@ class Recording:
         self.seen.add(insert_stmt.table)  # rendered by name, without visit_table
         return super().visit_insert(insert_stmt, *arguments, **options)  # type: ignore[misc]
 
+    def get_select_precolumns(self, select: Any, **options: Any) -> str:
+        return ""  # for DISTINCT ON, which is PostgreSQL's, SQLAlchemy 2.0's generic compiler warns here
+
     @property
     def seen(self) -> set[Any]:
         seen: set[Any] = vars(self).setdefault("_recorded_tables", set())  # compiling happens inside __init__
@@ -43,12 +46,14 @@ def tables_of(clause: Any, dialects: Callable[[], Iterable[Dialect]]) -> frozens
         return frozenset({table}) if isinstance(table, Table) else frozenset()
     if isinstance(clause, TextClause) or not isinstance(clause, ClauseElement):
         return frozenset()
+    if isinstance(clause, (ColumnElement, FunctionElement)):
+        clause = select(clause)  # as SQLAlchemy does when it executes a function
     return frozenset(table for table in recorded(clause, dialects) if isinstance(table, Table))
 
 
 def recorded(clause: ClauseElement, dialects: Callable[[], Iterable[Dialect]]) -> set[Any]:
     try:
-        return record(clause, generic_dialect())
+        return record(clause, dialect_named(clause.stringify_dialect))
     except CompileError as error:
         for dialect in dialects():
             try:
@@ -66,8 +71,9 @@ def record(clause: ClauseElement, dialect: Dialect) -> set[Any]:
 
 
 @cache
-def generic_dialect() -> Dialect:
-    return StrCompileDialect()
+def dialect_named(name: str) -> Dialect:
+    """The generic dialect, or the one whose own construct a statement is: it alone shows what is in ON CONFLICT."""
+    return StrCompileDialect() if name == "default" else URL.create(name).get_dialect()()
 
 
 @cache
