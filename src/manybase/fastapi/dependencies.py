@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cache
 from inspect import signature
 from typing import Any
 
-from fastapi import Depends, HTTPException
-from sqlalchemy import event
-from sqlalchemy.orm import ORMExecuteState
+from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from manybase import AsyncSession, ConfigurationError, Databases, ReadOnlyError, Session
-from manybase.fastapi.finishing import finish, in_thread
-from manybase.fastapi.problems import raise_answer
+from manybase import AsyncSession, ConfigurationError, Databases, Session
+from manybase.fastapi.finishing import finish, in_thread, released_by_threads
+from manybase.fastapi.problems import problem, raise_answer
+from manybase.fastapi.reading import refuse_writes
 from manybase.fastapi.tickets import RequestTicket, Uses, remember
 
 Choose = Callable[..., Any] | None
 Choice = str | Choose
 Dependency = Callable[..., AsyncIterator[Any]]
+THE_ONLY_ONE: Any = object()  # not None, which is what a dependency that chose nothing returns
 OPTIONS: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
 
 
@@ -58,6 +59,10 @@ def streaming_dependency(databases: Databases, *, database: Choice = None, choic
 
 def uses_of(databases: Databases, database: Choice, choices: Sequence[str] | None) -> Uses:
     """Which databases the sessions of a dependency may use; ``ConfigurationError`` where that makes no sense."""
+    if choices is not None and not callable(database):
+        raise ConfigurationError(
+            "choices= says what a dependency may choose: pass it as database=, or leave out choices."
+        )
     if isinstance(database, str):
         return Uses(databases, (databases[database].name,), pinned=True)
     if database is None:
@@ -74,9 +79,9 @@ def uses_of(databases: Databases, database: Choice, choices: Sequence[str] | Non
 
 @cache
 def async_dependency(uses: Uses, choose: Choose) -> Dependency:
-    async def session(connection: HTTPConnection, name: Any = None) -> AsyncIterator[AsyncSession]:
+    async def session(connection: HTTPConnection, name: Any = THE_ONLY_ONE) -> AsyncIterator[AsyncSession]:
         database = pinned(uses, name)
-        ticket = RequestTicket.of(connection, session)
+        ticket = RequestTicket.of(connection, session, database)
         current = AsyncSession(uses.databases, database=database, ticket=ticket.enter(), **OPTIONS)
         try:
             yield current
@@ -93,13 +98,16 @@ def async_dependency(uses: Uses, choose: Choose) -> Dependency:
 
 @cache
 def sync_dependency(uses: Uses, choose: Choose) -> Dependency:
-    async def session(connection: HTTPConnection, name: Any = None) -> AsyncIterator[Session]:
+    async def session(connection: HTTPConnection, name: Any = THE_ONLY_ONE) -> AsyncIterator[Session]:
         database = pinned(uses, name)
-        ticket = RequestTicket.of(connection, session)
+        ticket = RequestTicket.of(connection, session, database)
         current = Session(uses.databases, database=database, ticket=ticket.enter(), **OPTIONS)
         try:
             await ticket.take()  # here, not in the route: there it would hold one of the worker threads
             yield current
+        except CancelledError:
+            await finish(released_and_closed(current, ticket))
+            raise
         except BaseException as error:
             await finish(in_thread(close_sync, current, ticket))
             raise_answer(error, connection)
@@ -113,9 +121,9 @@ def sync_dependency(uses: Uses, choose: Choose) -> Dependency:
 
 @cache
 def streaming(uses: Uses, choose: Choose) -> Dependency:
-    async def session(connection: HTTPConnection, name: Any = None) -> AsyncIterator[AsyncSession]:
+    async def session(connection: HTTPConnection, name: Any = THE_ONLY_ONE) -> AsyncIterator[AsyncSession]:
         database = pinned(uses, name)
-        ticket = RequestTicket.of(connection, session)
+        ticket = RequestTicket.of(connection, session, database)
         current = AsyncSession(uses.databases, database=database, ticket=ticket.enter(), **OPTIONS)
         refuse_writes(current.sync_session)
         try:
@@ -139,28 +147,11 @@ def choosing(dependency: Dependency, choose: Choose) -> Dependency:
 def pinned(uses: Uses, name: Any) -> str | None:
     if not uses.pinned:
         return None
-    if name is None and len(uses.names) == 1:
+    if name is THE_ONLY_ONE:
         return uses.names[0]
-    if name not in uses.names:
-        raise HTTPException(404, "Unknown database.")
-    return str(name)
-
-
-def refuse_writes(session: Session) -> None:
-    def refuse(*_: Any) -> None:
-        if session.new or session.dirty or session.deleted:
-            raise ReadOnlyError(
-                "A streaming session only reads, and never commits. Write through a session_dependency."
-            )
-
-    def refuse_dml(state: ORMExecuteState) -> None:
-        if state.is_insert or state.is_update or state.is_delete:
-            raise ReadOnlyError(
-                "A streaming session only reads, and never commits. Write through a session_dependency."
-            )
-
-    event.listen(session, "before_flush", refuse)
-    event.listen(session, "do_orm_execute", refuse_dml)
+    if not isinstance(name, str) or name not in uses.names:
+        raise problem(404, "Unknown database.")
+    return uses.names[uses.names.index(name)]  # the str itself, where name is a member of an enum
 
 
 async def commit_and_close(session: AsyncSession, ticket: RequestTicket) -> None:
@@ -175,6 +166,11 @@ async def close(session: AsyncSession, ticket: RequestTicket) -> None:
         await session.close()
     finally:
         ticket.leave()
+
+
+async def released_and_closed(session: Session, ticket: RequestTicket) -> None:
+    await released_by_threads(session)  # two threads on one connection would garble what it says
+    await in_thread(close_sync, session, ticket)
 
 
 def commit_and_close_sync(session: Session, ticket: RequestTicket) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from fastapi import HTTPException
+from fastapi import HTTPException, WebSocketException
 from sqlalchemy import exc as sa_exc
 from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket, WebSocketState
 
 from manybase import PartialCommitError
 
+TRY_AGAIN_LATER, INTERNAL_ERROR = 1013, 1011  # why a websocket closes (RFC 6455, IANA)
 RETRY = {"Retry-After": "1"}
 READING = {"GET", "HEAD", "OPTIONS"}
 # The server is going, coming, or full (class 08 is "connection exception").
 UNAVAILABLE_STATES = {"57P01", "57P02", "57P03", "53300"}
+# While connecting: this user, password or database is not known, too many connections. Drivers disagree on the class.
+REFUSED_STATES = {"28000", "28P01", "3D000"}
+REFUSED_CODES = {1040, 1044, 1045, 1049, 1203}  # MySQL
 # Nothing is wrong with the transaction but that it met another one: serialization failure, deadlock, lock not free.
 CONFLICT_STATES = {"40001", "40P01", "55P03"}
 CONFLICT_CODES = {1205, 1213}  # MySQL: lock wait timeout, deadlock
@@ -28,9 +33,20 @@ def raise_answer(error: BaseException, connection: HTTPConnection, *, committing
     told = error
     if isinstance(error, Exception) and not handled_by_application(error, connection):
         told = answer(error, reading=connection.scope.get("method") in READING, committing=committing)
+        if isinstance(connection, WebSocket) and told is not error:
+            told = in_conversation(told, error, connection)
     if told is error:
         raise error
     raise told from error
+
+
+def in_conversation(told: Exception, error: Exception, websocket: WebSocket) -> Exception:
+    """An HTTP response can deny a conversation; one that has begun is closed with a code, if both are still there."""
+    if not isinstance(told, HTTPException) or websocket.application_state is WebSocketState.CONNECTING:
+        return told
+    if {websocket.application_state, websocket.client_state} != {WebSocketState.CONNECTED}:
+        return error
+    return WebSocketException(TRY_AGAIN_LATER if "Retry-After" in (told.headers or ()) else INTERNAL_ERROR, told.detail)
 
 
 def answer(error: Exception, *, reading: bool, committing: bool) -> Exception:
@@ -64,9 +80,11 @@ def is_unavailable(error: sa_exc.DBAPIError) -> bool:
     state = sqlstate(error)
     if state is not None and (state.startswith("08") or state in UNAVAILABLE_STATES):
         return True
+    if error.statement not in (None, "connect"):
+        return False
     # Without a statement it failed while connecting.
-    connecting = error.statement in (None, "connect")
-    return connecting and isinstance(error, (sa_exc.OperationalError, sa_exc.InterfaceError))
+    refused = state in REFUSED_STATES or mysql_code(error) in REFUSED_CODES
+    return refused or isinstance(error, (sa_exc.OperationalError, sa_exc.InterfaceError))
 
 
 def is_conflict(error: sa_exc.DBAPIError) -> bool:

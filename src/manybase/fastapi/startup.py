@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute, APIWebSocketRoute
+from fastapi.dependencies.models import Dependant
 
 from manybase import ConfigurationError, Databases
-from manybase.fastapi.finishing import in_thread
-from manybase.fastapi.tickets import dependencies_of, known
+from manybase.fastapi.finishing import finished, in_thread
+from manybase.fastapi.routes import dependants, dependencies_of
+from manybase.fastapi.tickets import known
+
+PATIENCE = 30  # seconds that a shutdown waits for commits; a database that does not answer must not keep it for ever
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]
 
@@ -39,13 +42,14 @@ async def running(databases: Databases) -> AsyncIterator[Databases]:
     try:
         yield databases
     finally:
+        await finished(timeout=PATIENCE)
         await databases.adispose()
         await in_thread(databases.dispose)
 
 
 def check_scopes(routes: Iterable[Any]) -> None:
     """Raise ``ConfigurationError`` where a route holds a session in a scope that commits after the response."""
-    wrong = sorted({route.path for route in api_routes(routes) if has_wrong_scope(route)})
+    wrong = sorted({path for path, dependant in dependants(routes) if has_wrong_scope(dependant)})
     if wrong:
         raise ConfigurationError(
             f"These routes take a session in the wrong scope: {', '.join(wrong)}. It would commit after the response "
@@ -54,17 +58,6 @@ def check_scopes(routes: Iterable[Any]) -> None:
         )
 
 
-def has_wrong_scope(route: APIRoute | APIWebSocketRoute) -> bool:
-    dependencies = [each for each in dependencies_of(route.dependant) if each.call in known]
+def has_wrong_scope(dependant: Dependant) -> bool:
+    dependencies = [each for each in dependencies_of(dependant) if each.call in known]
     return any((each.scope or "request") != known[each.call].scope for each in dependencies if each.call is not None)
-
-
-def api_routes(routes: Iterable[Any]) -> Iterator[APIRoute | APIWebSocketRoute]:
-    """The routes of an application, also of included routers, which newer versions of FastAPI keep as they are."""
-    for route in routes:
-        if isinstance(route, (APIRoute, APIWebSocketRoute)):
-            yield route
-        elif (router := getattr(route, "original_router", None)) is not None:
-            yield from api_routes(router.routes)
-        elif nested := getattr(route, "routes", None):
-            yield from api_routes(nested)
