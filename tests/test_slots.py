@@ -248,3 +248,31 @@ def test_many_threads_in_opposite_order() -> None:
 
     assert most[0] <= 2
     assert {"a": 2, "b": 2} == free(slots)
+
+
+def test_two_sessions_that_wait_on_one_ticket() -> None:
+    """What they wait for is taken once, so that giving it back once frees it."""
+
+    async def main() -> int:
+        slots = Slots({"shop": 1})
+        assert slots.try_take({"shop": 1})
+        shared = Ticket(slots, {"shop": 1}, 5)
+        waiting = [asyncio.create_task(shared.take_async()) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        slots.release({"shop": 1})
+        await asyncio.gather(*waiting)
+        shared.release()
+        return slots._free["shop"]
+
+    assert 1 == asyncio.run(main())
+
+
+def test_retired_ticket() -> None:
+    """It takes nothing any more, and nobody waits for it."""
+    slots = Slots({"shop": 1})
+    ticket = Ticket(slots, {"shop": 1}, 5)
+    ticket.take()
+    ticket.retire()
+    ticket.take()
+
+    assert (False, 1) == (ticket.taken, slots._free["shop"])

@@ -52,6 +52,7 @@ class Session(SQLAlchemySession):
             raise ConfigurationError(DECLARED_ONLY)
         databases.load()
         self.databases = databases
+        self.has_committed = False  # a transaction of this session, at any time
         self.scope = Scope(None if database is None else databases[database].name)
         self._asyncio = asyncio
         self._ticket = ticket
@@ -210,6 +211,11 @@ def commit_together(session: Session, connection: Connection) -> None:
 def in_declaration_order(session: Session) -> dict[str, Connection]:
     declared = [name for name in session.databases.names if name in session._participants]
     return {name: session._participants[name] for name in [*declared, *session._participants]}
+
+
+@event.listens_for(Session, "after_commit")
+def note_commit(session: Session) -> None:
+    session.has_committed = session.has_committed or not session.in_nested_transaction()
 
 
 @event.listens_for(Session, "after_transaction_end")

@@ -106,12 +106,14 @@ class Slots:
 class Ticket:
     """The slots of one transaction or one request: taken before its first connection, given back after its last."""
 
-    __slots__ = ("_needs", "_slots", "_timeout", "taken")
+    __slots__ = ("_needs", "_retired", "_slots", "_timeout", "_turn", "taken")
 
     def __init__(self, slots: Slots, needs: Needs, timeout: float) -> None:
         self._slots = slots
         self._needs = needs
         self._timeout = timeout
+        self._retired = False
+        self._turn: asyncio.Lock | None = None
         self.taken = False
 
     def take(self) -> None:
@@ -129,6 +131,13 @@ class Ticket:
         """Wait for the slots without holding a thread; ``Overloaded`` after the timeout."""
         if self.taken or self._at_once():
             return
+        self._turn = self._turn or asyncio.Lock()  # several sessions of a request may ask while the first one waits
+        async with self._turn:
+            await self._wait()
+
+    async def _wait(self) -> None:
+        if self.taken:
+            return
         future = self._slots.request(self._needs)
         try:
             async with asyncio.timeout(self._timeout):
@@ -137,14 +146,19 @@ class Ticket:
             self._give_up(future, error)
         self.taken = True
 
+    def retire(self) -> None:
+        """Release, and take nothing any more: a session used after its request is refused, and must hold nothing."""
+        self._retired = True
+        self.release()
+
     def release(self) -> None:
         if self.taken:
             self.taken = False
             self._slots.release(self._needs)
 
     def _at_once(self) -> bool:
-        self.taken = self._slots.try_take(self._needs)
-        return self.taken
+        self.taken = not self._retired and self._slots.try_take(self._needs)
+        return self.taken or self._retired
 
     def _give_up(self, future: Future[None], error: BaseException) -> None:
         self._slots.withdraw(future, self._needs)

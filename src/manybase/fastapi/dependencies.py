@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 
 from manybase import AsyncSession, ConfigurationError, Databases, Session
 from manybase.fastapi.finishing import finish, in_thread, released_by_threads
-from manybase.fastapi.problems import problem, raise_answer
+from manybase.fastapi.problems import note_session, problem, raise_answer
 from manybase.fastapi.reading import refuse_writes
 from manybase.fastapi.tickets import RequestTicket, Uses, remember
 
@@ -83,6 +83,7 @@ def async_dependency(uses: Uses, choose: Choose) -> Dependency:
         database = pinned(uses, name)
         ticket = RequestTicket.of(connection, session, database)
         current = AsyncSession(uses.databases, database=database, ticket=ticket.enter(), **OPTIONS)
+        note_session(current.sync_session, connection)
         try:
             yield current
         except BaseException as error:
@@ -102,6 +103,7 @@ def sync_dependency(uses: Uses, choose: Choose) -> Dependency:
         database = pinned(uses, name)
         ticket = RequestTicket.of(connection, session, database)
         current = Session(uses.databases, database=database, ticket=ticket.enter(), **OPTIONS)
+        note_session(current, connection)
         try:
             await ticket.take()  # here, not in the route: there it would hold one of the worker threads
             yield current

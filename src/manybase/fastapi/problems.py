@@ -9,10 +9,11 @@ from sqlalchemy import exc as sa_exc
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketState
 
-from manybase import PartialCommitError
+from manybase import PartialCommitError, Session
 
 TRY_AGAIN_LATER, INTERNAL_ERROR = 1013, 1011  # why a websocket closes (RFC 6455, IANA)
 RETRY = {"Retry-After": "1"}
+SESSIONS = "manybase.sessions"  # in the ASGI scope: those of this request
 READING = {"GET", "HEAD", "OPTIONS"}
 # The server is going, coming, or full (class 08 is "connection exception").
 UNAVAILABLE_STATES = {"57P01", "57P02", "57P03", "53300"}
@@ -32,7 +33,9 @@ def raise_answer(error: BaseException, connection: HTTPConnection, *, committing
     """
     told = error
     if isinstance(error, Exception) and not handled_by_application(error, connection):
-        told = answer(error, reading=connection.scope.get("method") in READING, committing=committing)
+        reading = connection.scope.get("method") in READING
+        changed = not reading and any(session.has_committed for session in connection.scope.get(SESSIONS, ()))
+        told = answer(error, reading=reading, committing=committing, changed=changed)
         if isinstance(connection, WebSocket) and told is not error:
             told = in_conversation(told, error, connection)
     if told is error:
@@ -49,24 +52,35 @@ def in_conversation(told: Exception, error: Exception, websocket: WebSocket) -> 
     return WebSocketException(TRY_AGAIN_LATER if "Retry-After" in (told.headers or ()) else INTERNAL_ERROR, told.detail)
 
 
-def answer(error: Exception, *, reading: bool, committing: bool) -> Exception:
+def answer(error: Exception, *, reading: bool, committing: bool, changed: bool = False) -> Exception:
     if isinstance(error, PartialCommitError):
         return problem(500, "The request was carried out in part. Do not repeat it; report it.")
     if isinstance(error, sa_exc.TimeoutError):
-        return problem(503, "The database is busy. Nothing was changed; try again.", RETRY)
+        return failed("The database is busy.", changed)
     if not isinstance(error, sa_exc.DBAPIError):
         return error
     if is_conflict(error):
-        return problem(503, "The request met another one. Nothing was changed; try again.", RETRY)
+        return failed("The request met another one.", changed)
     if not is_unavailable(error):
         return error
     if committing and not reading:
         return problem(503, "The database went away during the commit. Whether anything was changed is unknown.")
-    return problem(503, "The database is not available. Nothing was changed; try again.", RETRY)
+    return failed("The database is not available.", changed)
+
+
+def failed(why: str, changed: bool) -> HTTPException:
+    if changed:  # by another session of the request, or by a commit() of the route's own
+        return problem(503, f"{why} A part of the request was carried out before: do not repeat it, look first.")
+    return problem(503, f"{why} Nothing was changed; try again.", RETRY)
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> HTTPException:
     return HTTPException(status, detail, {"Content-Type": "application/problem+json", **(headers or {})})
+
+
+def note_session(session: Session, connection: HTTPConnection) -> None:
+    """Let the answer to a failure take into account what ``session`` has committed by then."""
+    connection.scope.setdefault(SESSIONS, []).append(session)
 
 
 def handled_by_application(error: Exception, connection: HTTPConnection) -> bool:

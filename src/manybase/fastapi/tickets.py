@@ -48,8 +48,9 @@ def remember(dependency: Dependency, uses: Uses, *, scope: str, asyncio: bool) -
 class RequestTicket:
     """The ticket shared by the sessions of a request; given back when the last one is closed."""
 
-    def __init__(self, ticket: Ticket) -> None:
+    def __init__(self, ticket: Ticket, forget: Callable[[], object]) -> None:
         self._ticket = ticket
+        self._forget = forget
         self._sessions = 0
 
     @classmethod
@@ -61,7 +62,7 @@ class RequestTicket:
         key = (databases, this.asyncio)
         if key not in tickets:
             needs = needs_of(connection, dependency, database)
-            tickets[key] = cls(databases.ticket(needs, asyncio=this.asyncio))
+            tickets[key] = cls(databases.ticket(needs, asyncio=this.asyncio), lambda: tickets.pop(key))
         return tickets[key]
 
     def enter(self) -> Ticket:
@@ -74,7 +75,8 @@ class RequestTicket:
     def leave(self) -> None:
         self._sessions -= 1
         if self._sessions == 0:
-            self._ticket.release()
+            self._ticket.retire()
+            self._forget()
 
 
 def needs_of(connection: HTTPConnection, dependency: Callable[..., Any], database: str | None) -> Counter[str]:
