@@ -7,7 +7,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.dialects import registry
 
 from manybase import ConfigurationError, Database, Databases
-from manybase.drivers import with_driver
+from manybase.drivers import installed, with_driver
 
 
 def chosen(url: str, *, asyncio: bool = False) -> str:
@@ -71,6 +71,11 @@ def test_no_sync_driver_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(ConfigurationError, match=r"no sync driver for mysql.*'manybase\[mysql\]' or 'mysqlclient'"):
         chosen("mysql://db1/shop")
+
+
+def test_module_inside_a_package_that_is_not_installed() -> None:
+    """Looking for it is no error."""
+    assert not installed("no_such_package.connector")
 
 
 @pytest.mark.parametrize("url", ["postgresql+psycopg://db1/shop", "oracle+oracledb://db1/shop"])

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import SingletonThreadPool
 
 from manybase import AsyncSession, ConfigurationError, Database, Databases, Session, UnknownDatabase
-from manybase.connecting import capacity
+from manybase.connecting import capacity, dialect_of
 
 
 def declare(*names: str, **options: Any) -> Databases:
@@ -341,6 +341,18 @@ def test_capacity_is_what_the_pool_gives_out(tmp_path: Path) -> None:
     for connection in connections:
         connection.close()
     declared.dispose()
+
+
+def test_dialect_of_a_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known without an engine or a driver; unknown where there is no URL yet, which is no error."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    declared = [
+        Database("shop", "postgresql+psycopg://db1/shop"),
+        Database("visits", engine=create_engine("sqlite://")),
+        Database("bare"),
+    ]
+
+    assert ["postgresql", "sqlite", None] == [each and each.name for each in map(dialect_of, declared)]
 
 
 def test_savepoint_in_sqlite(tmp_path: Path) -> None:

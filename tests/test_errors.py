@@ -1,5 +1,6 @@
 """The error tree, as it is drawn at the top of errors.py."""
 
+import pickle
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -149,3 +150,18 @@ def test_message_is_a_sentence(made: Exception) -> None:
     """SQLAlchemy's families add nothing to it: no error code, no link."""
     assert str(made) == made.args[0]
     assert "sqlalche.me" not in str(made)
+
+
+@pytest.mark.parametrize("made", MADE, ids=lambda made: type(made).__name__)
+def test_pickled(made: ManybaseError) -> None:
+    """An error crosses processes with its text and its facts."""
+    again = pickle.loads(pickle.dumps(made))
+
+    assert (type(made), str(made), vars(made)) == (type(again), str(again), vars(again))
+
+
+def test_url_where_a_name_is_asked_for() -> None:
+    """The error does not repeat it: it may hold a password."""
+    error = UnknownDatabase("postgresql://me:s3cret!@db1/shop", ["shop"])
+
+    assert "s3cret" not in str(error)

@@ -1,4 +1,4 @@
-"""Model, the optional declarative base."""
+"""Model, the optional declarative base. Its classes are known by name, process-wide: no other test uses these."""
 
 import gc
 from collections.abc import Iterator
@@ -23,8 +23,10 @@ from manybase.models import snake_case
 @pytest.fixture(autouse=True)
 def forget_classes() -> Iterator[None]:
     """Subclasses of Model know each other by name, process-wide; those of a test end with it."""
+    before = {*Model.shared_metadata}
     yield
-    Model.shared_metadata.clear()
+    for name in {*Model.shared_metadata} - before:
+        del Model.shared_metadata[name]
     gc.collect()
 
 
@@ -35,62 +37,65 @@ def declare(*names: str) -> Databases:
 def test_base_of_a_database() -> None:
     """It is abstract, and its classes have a MetaData that no other database's classes are in."""
 
-    class ShopBase(Model, database="shop"):
+    class DepotBase(Model, database="depot"):
         pass
 
-    class AuditBase(Model, database="audit"):
+    class LedgerBase(Model, database="ledger"):
         pass
 
-    class Order(ShopBase):
+    class Order(DepotBase):
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    assert ShopBase.metadata is Order.metadata
-    assert 3 == len({id(base.metadata) for base in (Model, ShopBase, AuditBase)})
-    assert not hasattr(ShopBase, "__table__")
+    assert DepotBase.metadata is Order.metadata
+    assert 3 == len({id(base.metadata) for base in (Model, DepotBase, LedgerBase)})
+    assert not hasattr(DepotBase, "__table__")
 
 
 def test_owner_of_its_classes() -> None:
     """The database that the base names; models= does not have to repeat it."""
 
-    class ShopBase(Model, database="shop"):
+    class DepotBase(Model, database="depot"):
         pass
 
-    class Order(ShopBase):
+    class Order(DepotBase):
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    declared = declare("shop", "audit")
+    declared = declare("depot", "ledger")
 
     with Session(declared) as session:
-        assert "shop" == session.route(Order).database
-    assert (Order.__table__,) == declared.tables("shop")
+        assert "depot" == session.route(Order).database
+    assert (Order.__table__,) == declared.tables("depot")
     assert [True, False] == [declared.ownership.declares_models(name) for name in declared.names]
 
 
 def test_database_that_is_not_declared() -> None:
     """A misspelt database= is an error, not the default database."""
 
-    class Order(Model, database="shpo"):
+    class Order(Model, database="depto"):
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    with Session(declare("shop")) as session, pytest.raises(ConfigurationError, match="'shpo', which is not declared"):
+    with (
+        Session(declare("depot")) as session,
+        pytest.raises(ConfigurationError, match="'depto', which is not declared"),
+    ):
         session.route(Order)
 
 
 def test_class_that_names_its_database_itself() -> None:
     """Such classes share the MetaData of their database, so strings in foreign keys find the others."""
 
-    class Order(Model, database="shop"):
+    class Order(Model, database="depot"):
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    class Line(Model, database="shop"):
+    class Line(Model, database="depot"):
         id: Mapped[int] = mapped_column(primary_key=True)
         order_id: Mapped[int] = mapped_column(ForeignKey("order.id"))
 
-    class Entry(Model, database="audit"):
+    class Entry(Model, database="ledger"):
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    assert (Order.__table__, Line.__table__) == declare("shop", "audit").tables("shop")
-    assert (Entry.__table__,) == declare("shop", "audit").tables("audit")
+    assert (Order.__table__, Line.__table__) == declare("depot", "ledger").tables("depot")
+    assert (Entry.__table__,) == declare("depot", "ledger").tables("ledger")
 
 
 def test_class_without_a_database() -> None:
@@ -99,46 +104,46 @@ def test_class_without_a_database() -> None:
     class Plain(Model):
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    declared = Databases(Database("audit"), Database("main", "sqlite://", default=True))
+    declared = Databases(Database("ledger"), Database("home", "sqlite://", default=True))
 
     with Session(declared) as session:
-        assert "main" == session.route(Plain).database
+        assert "home" == session.route(Plain).database
 
 
 def test_base_with_a_metadata_in_its_body() -> None:
     """It is kept: naming conventions and schemas are given this way."""
-    own = MetaData(schema="sales", naming_convention={"pk": "pk_%(table_name)s"})
+    own = MetaData(schema="kiosk", naming_convention={"pk": "pk_%(table_name)s"})
 
-    class SalesBase(Model, database="sales"):
+    class KioskBase(Model, database="kiosk"):
         metadata = own
 
-    class Order(SalesBase):
+    class Order(KioskBase):
         id: Mapped[int] = mapped_column(primary_key=True)
 
     assert own is Order.metadata
-    assert ["sales.order", "pk_order"] == [Order.__table__.fullname, Order.__table__.primary_key.name]
-    assert (Order.__table__,) == declare("shop", "sales").tables("sales")
+    assert ["kiosk.order", "pk_order"] == [Order.__table__.fullname, Order.__table__.primary_key.name]
+    assert (Order.__table__,) == declare("depot", "kiosk").tables("kiosk")
 
 
 def test_one_metadata_for_two_databases() -> None:
     """Refused: what is in it could not be told apart."""
     own = MetaData()
-    type("FirstBase", (Model,), {"metadata": own}, database="first")
+    type("FirstBase", (Model,), {"metadata": own}, database="one")
 
-    with pytest.raises(ConfigurationError, match="SecondBase: its MetaData belongs to database 'first' already"):
-        type("SecondBase", (Model,), {"metadata": own}, database="second")
+    with pytest.raises(ConfigurationError, match="SecondBase: its MetaData belongs to database 'one' already"):
+        type("SecondBase", (Model,), {"metadata": own}, database="two")
 
 
 def test_base_with_a_type_annotation_map() -> None:
     """It holds for the classes of this base alone, and their names are still found by the others."""
 
-    class ShortBase(Model, database="shop"):
+    class ShortBase(Model, database="depot"):
         type_annotation_map: ClassVar[Any] = {str: String(7)}
 
     class Short(ShortBase):
         id: Mapped[str] = mapped_column(primary_key=True)
 
-    class Long(Model, database="audit"):
+    class Long(Model, database="ledger"):
         id: Mapped[str] = mapped_column(primary_key=True)
         short_id: Mapped[str] = mapped_column(cross_key(Short.id))
         short: Mapped["Short"] = relationship()
@@ -155,30 +160,30 @@ def test_common_columns_in_an_abstract_base() -> None:
     class Timed:
         seen: Mapped[int]
 
-    class ShopBase(Timed, Model, database="shop"):
+    class DepotBase(Timed, Model, database="depot"):
         __abstract__ = True
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    tables = [type(name, (ShopBase,), {}).__table__ for name in ("Order", "Line")]
+    tables = [type(name, (DepotBase,), {}).__table__ for name in ("Order", "Line")]
 
     assert ["order", "line"] == [table.name for table in tables]
     assert [{"id", "seen"}] * 2 == [set(table.columns.keys()) for table in tables]
-    assert {*tables} == {*declare("shop", "audit").tables("shop")}
+    assert {*tables} == {*declare("depot", "ledger").tables("depot")}
 
 
 def test_base_below_a_base() -> None:
     """The nearest database= counts."""
 
-    class ShopBase(Model, database="shop"):
+    class DepotBase(Model, database="depot"):
         pass
 
-    class ArchiveBase(ShopBase, database="archive"):
+    class VaultBase(DepotBase, database="vault"):
         pass
 
-    class Order(ArchiveBase):
+    class Order(VaultBase):
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    assert [(), (Order.__table__,)] == [declare("shop", "archive").tables(name) for name in ("shop", "archive")]
+    assert [(), (Order.__table__,)] == [declare("depot", "vault").tables(name) for name in ("depot", "vault")]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +192,7 @@ def test_base_below_a_base() -> None:
 )
 def test_table_name(name: str, expected: str) -> None:
     """The class name in snake_case, abbreviations kept together."""
-    model = type(name, (Model,), {"id": Column(Integer, primary_key=True)}, database="shop")
+    model = type(name, (Model,), {"id": Column(Integer, primary_key=True)}, database="depot")
 
     assert [expected] * 2 == [snake_case(name), model.__table__.name]
 
@@ -202,7 +207,7 @@ class NamedByMixin:
 @pytest.mark.parametrize(
     ("bases", "body", "expected"),
     [
-        ((Model,), {"__tablename__": "people", "id": Column(Integer, primary_key=True)}, "people"),
+        ((Model,), {"__tablename__": "folks", "id": Column(Integer, primary_key=True)}, "folks"),
         ((Model,), {"__table__": Table("folk", MetaData(), Column("id", Integer, primary_key=True))}, "folk"),
         ((NamedByMixin, Model), {"id": Column(Integer, primary_key=True)}, "the_person"),
     ],
@@ -210,13 +215,13 @@ class NamedByMixin:
 )
 def test_explicit_table_name(bases: Any, body: dict[str, Any], expected: str) -> None:
     """What the class says wins."""
-    assert expected == type("Person", bases, body, database="people").__table__.name
+    assert expected == type("Person", bases, body, database="folks").__table__.name
 
 
 def test_inheritance() -> None:
     """A child with a primary key in its body has a table of its own, any other shares its parent's."""
 
-    class Employee(Model, database="staff"):
+    class Employee(Model, database="crew"):
         id: Mapped[int] = mapped_column(primary_key=True)
         kind: Mapped[str]
         __mapper_args__: ClassVar[Any] = {"polymorphic_on": "kind", "polymorphic_identity": "employee"}
@@ -232,13 +237,13 @@ def test_inheritance() -> None:
     assert ["employee", "employee", "chief_engineer"] == [
         model.__mapper__.local_table.name for model in (Employee, Manager, ChiefEngineer)
     ]
-    assert (Employee.__table__, ChiefEngineer.__table__) == declare("staff", "shop").tables("staff")
+    assert (Employee.__table__, ChiefEngineer.__table__) == declare("crew", "depot").tables("crew")
 
 
 @pytest.mark.parametrize("bases", [(MappedAsDataclass, Model), (Model, MappedAsDataclass)], ids=["before", "after"])
 def test_dataclasses(bases: Any) -> None:
     """MappedAsDataclass works with it, before or after, with its own keywords."""
-    base: Any = type("DataBase", bases, {}, database="shop", kw_only=True)
+    base: Any = type("DataBase", bases, {}, database="depot", kw_only=True)
 
     class Point(base, repr=False):  # type: ignore[misc]
         id: Mapped[int] = mapped_column(primary_key=True, init=False)
@@ -246,30 +251,30 @@ def test_dataclasses(bases: Any) -> None:
 
     assert [3, 5] == [Point().x, Point(x=5).x]
     assert "point" == Point.__table__.name
-    assert "shop" == Point.metadata.info["database"]
+    assert "depot" == Point.metadata.info["database"]
 
 
 def test_string_names_across_bases() -> None:
     """A relationship finds a class of another database by its name, declared before it or after it."""
 
-    class ShopBase(Model, database="shop"):
+    class DepotBase(Model, database="depot"):
         pass
 
-    class AuditBase(Model, database="audit"):
+    class LedgerBase(Model, database="ledger"):
         pass
 
-    class Order(ShopBase):
+    class Parcel(DepotBase):
         id: Mapped[int] = mapped_column(primary_key=True)
-        entries: Mapped[list["Entry"]] = relationship(back_populates="order")
+        stamps: Mapped[list["Stamp"]] = relationship(back_populates="parcel")
 
-    class Entry(AuditBase):
+    class Stamp(LedgerBase):
         id: Mapped[int] = mapped_column(primary_key=True)
-        order_id: Mapped[int] = mapped_column(cross_key(Order.id))
-        order: Mapped["Order"] = relationship(back_populates="entries")
+        parcel_id: Mapped[int] = mapped_column(cross_key(Parcel.id))
+        parcel: Mapped["Parcel"] = relationship(back_populates="stamps")
 
     configure_mappers()
 
-    assert [Entry, Order] == [each.property.mapper.class_ for each in (Order.entries, Entry.order)]
+    assert [Stamp, Parcel] == [each.property.mapper.class_ for each in (Parcel.stamps, Stamp.parcel)]
 
 
 def test_model_as_models() -> None:
@@ -278,13 +283,13 @@ def test_model_as_models() -> None:
     class Leftover(Model):
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    class Order(Model, database="shop"):
+    class Order(Model, database="depot"):
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    declared = Databases(Database("main", "sqlite://", models=Model), Database("shop", "sqlite://"))
+    declared = Databases(Database("home", "sqlite://", models=Model), Database("depot", "sqlite://"))
 
-    assert Leftover.__table__ in declared.tables("main")
-    assert (Order.__table__,) == declared.tables("shop")
+    assert Leftover.__table__ in declared.tables("home")
+    assert (Order.__table__,) == declared.tables("depot")
 
 
 def test_plain_base_beside_it() -> None:
@@ -297,10 +302,10 @@ def test_plain_base_beside_it() -> None:
         __tablename__ = "plain"
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    class Order(Model, database="shop"):
+    class Order(Model, database="depot"):
         id: Mapped[int] = mapped_column(primary_key=True)
 
-    declared = Databases(Database("main", "sqlite://", models=Base), Database("shop", "sqlite://"))
+    declared = Databases(Database("home", "sqlite://", models=Base), Database("depot", "sqlite://"))
 
     with Session(declared) as session:
-        assert ["main", "shop"] == [session.route(select(model)).database for model in (Plain, Order)]
+        assert ["home", "depot"] == [session.route(select(model)).database for model in (Plain, Order)]

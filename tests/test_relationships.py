@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import pytest
+import sqlalchemy
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, select
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import (
@@ -11,6 +12,7 @@ from sqlalchemy.orm import (
     RelationshipProperty,
     aliased,
     backref,
+    foreign,
     relationship,
 )
 
@@ -60,6 +62,21 @@ def test_configured_otherwise(lazy: Any) -> None:
     load(home=post, away=remark)
 
     assert before == post.remarks.property.lazy
+
+
+@pytest.mark.parametrize("lazy", ["joined", "subquery", False, "selectin"])
+def test_condition_that_needs_the_parents_table(lazy: Any) -> None:
+    """A SELECT .. IN would join it, so the relationship loads lazily, as it does where it is configured as selectin."""
+    base: Any = type("Base", (DeclarativeBase,), {})
+    code = Column("code", Integer, unique=True)
+    post = type("Post", (base,), {"__table__": Table("posts", MetaData(), id_column(), code)})
+    key = Column("post_code", Integer)
+    remark = type("Remark", (base,), {"__table__": Table("remarks", MetaData(), id_column(), key)})
+    post.remarks = relationship(remark, primaryjoin=code == foreign(key), lazy=lazy, back_populates="post")
+    remark.post = relationship(post, primaryjoin=code == foreign(key), lazy=lazy, back_populates="remarks")
+    load(home=post, away=remark)
+
+    assert ["select"] * 2 == [each.property.lazy for each in (post.remarks, remark.post)]
 
 
 def test_within_a_database() -> None:
@@ -154,7 +171,7 @@ def test_secondary_table_that_is_not_with_its_target(where: str) -> None:
 
 
 def test_secondary_table_with_its_target() -> None:
-    """This is what works, and the collection loads by SELECT .. IN."""
+    """This is what works, without the parent's table: by SELECT .. IN since SQLAlchemy 2.1, lazily before."""
     base: Any = type("Base", (DeclarativeBase,), {})
     home, away = MetaData(), MetaData()
     post = type("Post", (base,), {"__table__": Table("posts", home, id_column())})
@@ -163,11 +180,12 @@ def test_secondary_table_with_its_target() -> None:
     post.tags = relationship(tag, secondary=Table("links", away, *columns), lazy="joined")
     with Session(load(home=home, away=away)) as session:
         assert "home" == session.route(select(post)).database
+    assert ("select" if sqlalchemy.__version__.startswith("2.0.") else "selectin") == post.tags.property.lazy
     assert "JOIN" not in str(select(post))
 
 
 def test_private_name_of_sqlalchemy() -> None:
-    """`RelationshipProperty._get_strategy` still gives the loader that a strategy key names."""
+    """`_get_strategy` still gives the loader that a strategy key names, and `omit_join` what it does without."""
     post, _ = posts_and_remarks(lazy="selectin")
     configured: RelationshipProperty[Any] = post.remarks.property
     key = (("lazy", "selectin"),)
@@ -175,3 +193,4 @@ def test_private_name_of_sqlalchemy() -> None:
     assert key == configured.strategy_key
     assert type(configured._get_strategy(key)).__name__.endswith("SelectInLoader")
     assert configured.strategy is configured._get_strategy(key)
+    assert configured.strategy.omit_join is True

@@ -169,19 +169,19 @@ def test_tables_that_point_at_each_other(create_all: CreateAll, declare: Any, ta
 
 def test_no_models(create_all: CreateAll, declare: Any, tables: Any) -> None:
     """Left out where nothing is named; an error where that very database is."""
-    declared = declare(shop=ShopBase, audit=[])
+    declared = declare(shop=ShopBase, bare=[])
     create_all(declared)
 
     assert ["orders", "users"] == tables("shop")
-    with pytest.raises(ConfigurationError, match="'audit' declares no models"):
-        create_all(declared, "audit")
+    with pytest.raises(ConfigurationError, match="'bare' declares no models"):
+        create_all(declared, "bare")
 
 
 def test_no_tables(create_all: CreateAll, declare: Any, tables: Any) -> None:
     """Models without tables are no error: nothing is created."""
-    create_all(declare(shop=ShopBase, audit=declarative_base()))
+    create_all(declare(shop=ShopBase, bare=declarative_base()))
 
-    assert [] == tables("audit")
+    assert [] == tables("bare")
 
 
 def test_foreign_key_into_another_database(create_all: CreateAll, declare: Any, tables: Any) -> None:

@@ -87,7 +87,7 @@ BAD_URLS: dict[str, Callable[[str], Any]] = {
         Database("shop", engine=create_async_engine(url("postgresql+psycopg", password)))
     ).engine(),
     "no such module": lambda password: Databases(Database("shop", url(password=password), models="nowhere")).load(),
-    "no models": lambda password: Databases(Database("shop", url(password=password))).tables("shop"),
+    "no models": lambda password: Databases(Database("bare", url(password=password))).tables("bare"),
 }
 
 

@@ -79,7 +79,6 @@ def written(session: Session) -> None:
     session.expunge_all()
 
 
-@pytest.mark.xfail(strict=True, reason="relationships.py makes it a selectin load, which joins here too")
 def test_collections_that_are_configured_to_join(session_kind: SessionKind, shops: Databases) -> None:
     """Where no SELECT .. IN can do without the parent's table, they load lazily: never a join, never an error."""
 
@@ -91,7 +90,6 @@ def test_collections_that_are_configured_to_join(session_kind: SessionKind, shop
     assert [[1], 1, [7, 8]] == session_kind.run(shops, body)
 
 
-@pytest.mark.xfail(strict=True, reason="relationships.py makes it a selectin load, which joins here too")
 def test_parent_by_another_column_than_its_primary_key(session_kind: SessionKind, shops: Databases) -> None:
     """Many to one by a unique column loads as well."""
 

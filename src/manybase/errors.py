@@ -16,13 +16,21 @@ Each message says what was asked, what is known and what to do next; the facts a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from sqlalchemy import exc as sa_exc
+
+WORD = re.compile(r"[\w -]{1,64}")  # anything else may be a URL, and hold a password
 
 
 class ManybaseError(Exception):
     """The family: catch it to catch everything manybase itself raises."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross processes (task queues, multiprocessing) with their text and their facts."""
+        return rebuild, (type(self), self.args), vars(self)
 
 
 class ConfigurationError(ManybaseError, sa_exc.ArgumentError):
@@ -39,9 +47,8 @@ class UnknownDatabase(RoutingError, LookupError):
     def __init__(self, name: str, declared: Iterable[str]) -> None:
         self.name = name
         self.declared = tuple(declared)
-        super().__init__(
-            f"Database {name!r} is not declared. Declared: {', '.join(self.declared)}. Add it to Databases(...)."
-        )
+        named = f"Database {name!r}" if WORD.fullmatch(str(name)) else "What was given as a name (it is none)"
+        super().__init__(f"{named} is not declared. Declared: {', '.join(self.declared)}. Add it to Databases(...).")
 
 
 class AmbiguousRoute(RoutingError, sa_exc.UnboundExecutionError):
@@ -99,3 +106,7 @@ class Overloaded(ManybaseError, sa_exc.TimeoutError):
             f"No connection to {', '.join(self.databases)} came free within {seconds:g} s. Retry later; if it "
             "happens often, raise pool_size or max_overflow in engine_options, or shorten the transactions."
         )
+
+
+def rebuild(cls: type[ManybaseError], arguments: tuple[Any, ...]) -> ManybaseError:
+    return cls.__new__(cls, *arguments)

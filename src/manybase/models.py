@@ -77,7 +77,7 @@ def cross_key(target: InstrumentedAttribute[Any] | Column[Any], **options: Any) 
 def point_at(target: Column[Any], key: ForeignKey) -> None:
     # Private: ForeignKey._table_column (SQLAlchemy 2.0 and 2.1) and ForeignKey._colspec (2.0), the target as a Column.
     # A copied key has a string instead, which would find no table, or a table of that name in the wrong database. There
-    # is no public way to give a copy its target. test_models.py fails when this changes.
+    # is no public way to give a copy its target. test_cross_key.py fails when this changes.
     vars(key).update(_table_column=target, _colspec=target)
 
 
