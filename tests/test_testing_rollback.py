@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import anyio
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -233,6 +234,40 @@ def test_sessions_that_end_in_the_order_they_began(inside: Inside[Any]) -> None:
     assert [2, 2, 2] == inside(body)
 
 
+def test_session_beside_one_that_rolls_back(inside: Inside[Any]) -> None:
+    """A rollback of its own is not taken for one that undoes the other's writes: they are gone already."""
+
+    def body(session: Session) -> list[int]:
+        write(session, "first")
+        with another(session) as other:
+            write(other, "second")
+            other.rollback()
+        session.rollback()
+        return counts(session)
+
+    assert NOTHING == inside(body)
+
+
+def test_reader_beside_a_session_that_rolls_back(inside: Inside[Any]) -> None:
+    """It goes on, and ends, as if nothing had happened, be it beside a writer or beside another reader."""
+
+    def body(session: Session) -> list[int]:
+        session.scalars(select(User)).all()
+        with another(session) as reader:
+            reader.scalars(select(User)).all()
+            session.rollback()
+            reader.scalars(select(User)).all()
+        write(session)
+        with another(session) as reader:
+            reader.scalars(select(User)).all()
+            session.rollback()
+            assert [] == reader.scalars(select(User)).all()
+            reader.rollback()
+        return counts(session)
+
+    assert NOTHING == inside(body)
+
+
 def test_savepoints_of_two_sessions(inside: Inside[Any]) -> None:
     """Each session has savepoints of its own."""
 
@@ -288,6 +323,21 @@ def test_session_that_goes_on_while_another_one_has_failed(inside: Inside[Any]) 
         return [*session.scalars(select(User.name))]
 
     assert ["logged"] == inside(body)
+
+
+def test_commit_after_a_failed_statement(inside: Inside[Any]) -> None:
+    """It keeps what the server would keep: nothing on PostgreSQL, elsewhere what succeeded."""
+
+    def body(session: Session) -> bool:
+        session.add(User(name="ann"))
+        session.flush()
+        with pytest.raises(DBAPIError):
+            session.execute(text("SELECT nothing FROM nowhere"), bind_arguments={"database": "shop"})
+        session.commit()
+        kept = 0 if session.get_bind(User).dialect.name == "postgresql" else 1
+        return [kept, 0, 0] == counts(session)
+
+    assert inside(body)
 
 
 def test_savepoint_after_a_failure(inside: Inside[Any]) -> None:
@@ -424,9 +474,9 @@ def test_engines_of_the_program(tmp_path: Path) -> None:
         with Session(databases) as session, session.begin():
             session.add(Entry(what="x"))
         assert engine.pool is not pool
+        assert {"audit": 1} == databases.slots()._capacity
 
     assert engine.pool is pool
-    assert {"audit": 1} == databases.slots()._capacity
     with Session(databases) as session:
         assert [] == session.scalars(select(Entry)).all()
     engine.dispose()
@@ -554,7 +604,7 @@ def test_session_that_is_open_when_the_block_ends(files: Databases) -> None:
         session = Session(files)
         write(session)
 
-    with pytest.raises(RollbackConflict, match="has ended"):
+    with pytest.raises(RollbackConflict, match="the block has ended"):
         session.scalars(select(Entry)).all()
     session.rollback()
     assert NOTHING == counts(session)
@@ -687,6 +737,59 @@ def test_cancelled_task(served: Databases) -> None:
         return after
 
     assert NOTHING == asyncio.run(main())
+
+
+def test_cancellation_that_does_not_end(files: Databases) -> None:
+    """The block ends in full although every `await` in it is cancelled, as anyio's timeouts do."""
+
+    async def main() -> None:
+        with anyio.move_on_after(0.1):
+            async with rollback(files), AsyncSession(files) as session:
+                await session.run_sync(write)
+                await session.commit()
+                await asyncio.sleep(60)
+        assert_idle(files, asyncio=True)
+        async with rollback(files), AsyncSession(files) as session:
+            assert NOTHING == await session.run_sync(counts)
+        await files.adispose()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("server", "slow"),
+    [
+        pytest.param("postgresql", "SELECT pg_sleep(60)", marks=[pytest.mark.postgresql, pytest.mark.server]),
+        (
+            "sqlite",
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT max(i) FROM n",
+        ),
+    ],
+)
+def test_cancelled_statement(server: str, slow: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Its session is rolled back; what others have committed stays, and they go on."""
+    databases = shop_databases(urls(tmp_path) | {"shop": request.getfixturevalue(f"{server}_url")})
+
+    async def write_slowly() -> None:
+        async with AsyncSession(databases) as session:
+            await session.run_sync(write, "cancelled")
+            await session.execute(text(slow), bind_arguments={"database": "shop"})
+
+    async def main() -> None:
+        await databases.acreate_all()
+        async with rollback(databases):
+            async with AsyncSession(databases) as session:
+                await session.run_sync(write)
+                await session.commit()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(write_slowly(), 0.5)
+            async with AsyncSession(databases) as session:
+                assert [1, 1, 1] == await session.run_sync(counts)
+        async with AsyncSession(databases) as session:
+            assert NOTHING == await session.run_sync(counts)
+        await databases.adispose()
+
+    asyncio.run(main())
 
 
 def test_event_loop_that_ends_before_the_block(served: Databases) -> None:

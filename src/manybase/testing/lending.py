@@ -98,10 +98,18 @@ class Lending:
                 )
             self.loop = get_running_loop() if self.asyncio else None
             self.lender.allow(self)
-            self.outer = OuterTransaction(self.database, self._pool.connect())
-            self.lender.opened(self)
-            begin(self.outer, self.engine.dialect.name)
+            self.outer = self._open()
         return self.outer
+
+    def _open(self) -> OuterTransaction:
+        outer = OuterTransaction(self.database, self._pool.connect())
+        try:
+            begin(outer, self.engine.dialect.name)
+            self.lender.opened(self)
+        except BaseException:
+            outer.end()
+            raise
+        return outer
 
 
 class BorrowedConnection:
@@ -120,7 +128,7 @@ class BorrowedConnection:
         if self._lending.outer is not self._outer:
             raise RollbackConflict(
                 self._lending.database,
-                "it has ended, and this transaction began in it. Close sessions before rollback() ends.",
+                "the block has ended, and this transaction began in it. Close sessions before it ends.",
             )
         self._lending.lender.allow(self._lending)
         self._savepoint = self._outer.savepoint(self._savepoint)

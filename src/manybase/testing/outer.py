@@ -25,7 +25,7 @@ class RollbackConflict(ManybaseError, sa_exc.InvalidRequestError, sa_exc.DontWra
 
     def __init__(self, database: str, message: str) -> None:
         self.database = database
-        super().__init__(f"Inside rollback(), database {database!r}: {message}")
+        super().__init__(f"rollback() of database {database!r}: {message}")
 
 
 @dataclass(eq=False, slots=True)
@@ -81,6 +81,9 @@ class OuterTransaction:
         if savepoint.over and savepoint.wrote:
             raise RollbackConflict(self.database, "what this session wrote was undone by the rollback of another one.")
         if savepoint.over:
+            return
+        if self._failed is savepoint:  # the server would answer COMMIT with ROLLBACK
+            self.roll_back(savepoint)
             return
         self.written = self.written or savepoint.wrote
         self._leave(savepoint)
@@ -141,16 +144,11 @@ class OuterTransaction:
 
     def _leave(self, savepoint: Savepoint) -> None:
         savepoint.over = True
-        left = []
+        lowest = None
         while self._savepoints and self._savepoints[-1].over:
-            left.append(self._savepoints.pop())
-        if not left:
+            lowest = self._savepoints.pop()
+        if lowest is None:
             return
-        try:
-            self.run(f"RELEASE SAVEPOINT {left[-1].name}")
-        except BaseException:  # a failed transaction: now comes a rollback, which needs the savepoint
-            self._savepoints += reversed(left)
-            savepoint.over = False
-            raise
         if not self._savepoints:
             self._writes.clear()
+        self.run(f"RELEASE SAVEPOINT {lowest.name}")

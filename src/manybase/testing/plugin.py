@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from manybase import Databases
+    from manybase.engines import Databases
 
 MARKER = "rollback: what the test writes is undone, in all databases of the fixture `databases` (manybase)"
 
@@ -33,7 +33,7 @@ def _manybase_rollback(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def databases_of(request: pytest.FixtureRequest) -> Databases:
-    from manybase import Databases
+    from manybase.engines import Databases
 
     try:
         databases = request.getfixturevalue("databases")

@@ -11,7 +11,7 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from manybase.engines import Databases, running_loop
 from manybase.errors import ConfigurationError
 from manybase.testing.lending import Lending
-from manybase.testing.loops import dispose_with_loop
+from manybase.testing.loops import dispose_with_loop, to_the_end
 from manybase.testing.outer import RollbackConflict
 
 
@@ -56,8 +56,7 @@ class Rollback:
         self._loop_of_with = None
 
     async def __aexit__(self, *_: object) -> None:
-        # A task of its own: one that is cancelled must not leave its connections behind.
-        await asyncio.shield(asyncio.create_task(self._aend()))
+        await to_the_end(self._aend())
 
     async def _aend(self) -> None:
         with self._ending() as ending:
