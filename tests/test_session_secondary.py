@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, __version__, select
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, select
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -37,7 +37,6 @@ def test_secondary_table_in_another_database() -> None:
         Session(declared).route(Post)
 
 
-@pytest.mark.xfail(__version__.startswith("2.0"), strict=True, reason="SQLAlchemy 2.0 joins the parent for selectin")
 def test_many_to_many_into_another_database(session_kind: SessionKind, tmp_path: Any) -> None:
     """With the secondary table beside its target it is written and loaded from either side's objects."""
     home, away = MetaData(), MetaData()

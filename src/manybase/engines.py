@@ -132,6 +132,8 @@ class Databases:
 
     def slots(self, *, asyncio: bool = False) -> Slots:
         """Who may take connections: one counter for the process, and one for each event loop."""
+        if not asyncio and self._slots is not None:
+            return self._slots
         if not asyncio:
             with self._lock:
                 self._slots = self._slots or Slots(self._capacity)
@@ -144,7 +146,7 @@ class Databases:
 
     def ticket(self, needs: Mapping[str, int] | None = None, *, asyncio: bool = False) -> Ticket:
         """The right to take connections, one from each pool unless ``needs`` says otherwise."""
-        return Ticket(self.slots(asyncio=asyncio), needs or dict.fromkeys(self._declared, 1), self.pool_timeout)
+        return Ticket(self.slots(asyncio=asyncio), needs or self._one_of_each, self.pool_timeout)
 
     def options_of(self, name: str) -> dict[str, Any]:
         """What ``create_engine`` gets for a database: the common options, and its own over them."""
@@ -241,6 +243,10 @@ class Databases:
             with self._lock:
                 made, self._loopless = self._loopless, {}
                 return self._async_engines.setdefault(loop, made)
+
+    @cached_property
+    def _one_of_each(self) -> dict[str, int]:
+        return dict.fromkeys(self._declared, 1)
 
     @cached_property
     def _capacity(self) -> dict[str, int]:

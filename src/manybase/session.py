@@ -19,6 +19,7 @@ from manybase.routing import Route
 from manybase.scope import Scope
 from manybase.slots import Ticket
 
+EVERYTHING = Scope()
 NO_OPTIONS: dict[str, Any] = {}
 DECLARED_ONLY = (
     "A manybase session takes the declared databases: Session(databases, ...). An existing engine is declared too: "
@@ -53,7 +54,7 @@ class Session(SQLAlchemySession):
         databases.load()
         self.databases = databases
         self.has_committed = False  # a transaction of this session, at any time
-        self.scope = Scope(None if database is None else databases[database].name)
+        self.scope = EVERYTHING if database is None else Scope(databases[database].name)
         self._asyncio = asyncio
         self._ticket = ticket
         self._owns_ticket = ticket is None and database is None and len(databases) > 1
@@ -81,7 +82,8 @@ class Session(SQLAlchemySession):
         """The engine for a statement or a mapped class: SQLAlchemy's hook, asked for everything that runs."""
         if bind is None:
             bind = self._find_bind(clause, mapper, database)
-            self._take_slots()
+            if self._ticket is None or not self._ticket.taken:
+                self._take_slots()
         if isinstance(bind, Connection):
             self._foreign.add(bind)
         return bind
@@ -172,11 +174,10 @@ class Session(SQLAlchemySession):
             if not self._owns_ticket:
                 return
             ticket = self._ticket = self.databases.ticket(asyncio=self._asyncio)
-        if not ticket.taken:
-            if self._asyncio:
-                await_only(ticket.take_async())
-            else:
-                ticket.take()
+        if self._asyncio:
+            await_only(ticket.take_async())
+        else:
+            ticket.take()
 
     def _release_slots(self) -> None:
         if self._owns_ticket and self._ticket is not None:
