@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from sqlalchemy import AsyncAdaptedQueuePool, Engine, NullPool, QueuePool, StaticPool, create_engine, text
+from sqlalchemy import AsyncAdaptedQueuePool, Engine, NullPool, QueuePool, StaticPool, create_engine, exc, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import SingletonThreadPool
@@ -397,3 +398,35 @@ def test_existing_engine_takes_part(tmp_path: Path) -> None:
     with Session(Databases(Database("shop", engine=engine))) as session:
         assert engine is session.connection().engine
     engine.dispose()
+
+
+def wait_for_a_full_pool(databases: Databases) -> float:
+    start = time.monotonic()
+    with Session(databases, database="shop") as first, Session(databases, database="shop") as second:
+        first.execute(text("select 1"))
+        with pytest.raises(exc.TimeoutError):
+            second.execute(text("select 1"))
+    return time.monotonic() - start
+
+
+def test_pool_timeout_of_a_full_pool(tmp_path: Path) -> None:
+    """A pinned session, which takes no slot, waits for its pool no longer than that either."""
+    options = {"pool_size": 1, "max_overflow": 0}
+    databases = Databases(
+        Database("shop", f"sqlite:///{tmp_path}/shop.db", engine_options=options),
+        Database("memory", "sqlite://"),  # whose pool takes no such option
+        pool_timeout=0.2,
+    )
+    databases.engine("memory")
+
+    assert 0.1 < wait_for_a_full_pool(databases) < 5
+    databases.dispose()
+
+
+def test_pool_timeout_in_engine_options(tmp_path: Path) -> None:
+    """What engine_options say of a database wins."""
+    options = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.1}
+    databases = Databases(Database("shop", f"sqlite:///{tmp_path}/shop.db", engine_options=options), pool_timeout=60)
+
+    assert wait_for_a_full_pool(databases) < 5
+    databases.dispose()

@@ -93,12 +93,19 @@ def write(session: Session, name: str = "ann") -> None:
     session.flush()
 
 
-def assert_no_connections_of_aiosqlite() -> None:
-    """Each of them has a thread, which ends a moment after its connection is closed."""
-    for thread in threading.enumerate():
-        if "_connection_worker_thread" in thread.name:
+@pytest.fixture
+def assert_no_connections_of_aiosqlite() -> Callable[[], None]:
+    """Those of this test: each has a thread, which ends a moment after its connection is closed."""
+    earlier = set(threading.enumerate())
+
+    def assert_none() -> None:
+        made = [each for each in threading.enumerate() if each not in earlier]
+        connections = [thread for thread in made if "_connection_worker_thread" in thread.name]
+        for thread in connections:
             thread.join(5)
-    assert [] == [thread.name for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
+        assert [] == [thread.name for thread in connections if thread.is_alive()]
+
+    return assert_none
 
 
 # The program's own transactions
@@ -792,7 +799,9 @@ def test_cancelled_statement(server: str, slow: str, request: pytest.FixtureRequ
     asyncio.run(main())
 
 
-def test_event_loop_that_ends_before_the_block(served: Databases) -> None:
+def test_event_loop_that_ends_before_the_block(
+    served: Databases, assert_no_connections_of_aiosqlite: Callable[[], None]
+) -> None:
     """Its connections end with it, also where nobody disposes its engines; then no rows are missed silently."""
 
     async def main() -> None:
@@ -924,7 +933,7 @@ def test_sync_rows_prepared_for_an_async_application(files: Databases) -> None:
             client.get("/users")
 
 
-def test_client_without_with(files: Databases) -> None:
+def test_client_without_with(files: Databases, assert_no_connections_of_aiosqlite: Callable[[], None]) -> None:
     """Each request has an event loop of its own; the second one learns that it misses what the first committed."""
     client = TestClient(shop_app(files))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import Pool, QueuePool
@@ -18,7 +18,7 @@ Options = Mapping[str, Any]
 Made = TypeVar("Made", Engine, AsyncEngine)
 
 
-def make_engine(database: Database, options: Options) -> Engine:
+def make_engine(database: Database, options: Options, *, pool_timeout: float | None = None) -> Engine:
     """A sync engine that has not connected yet; ``ConfigurationError`` where the declaration allows none."""
     if isinstance(database.engine, AsyncEngine):
         raise ConfigurationError(
@@ -27,12 +27,12 @@ def make_engine(database: Database, options: Options) -> Engine:
         )
     if database.engine is not None:
         return database.engine
-    engine = made(database, options, create_engine, asyncio=False)
+    engine = made(database, options, create_engine, asyncio=False, pool_timeout=pool_timeout)
     listen(engine)
     return engine
 
 
-def make_async_engine(database: Database, options: Options) -> AsyncEngine:
+def make_async_engine(database: Database, options: Options, *, pool_timeout: float | None = None) -> AsyncEngine:
     """An async engine that has not connected yet; ``ConfigurationError`` where the declaration allows none."""
     if isinstance(database.engine, Engine):
         raise ConfigurationError(
@@ -41,15 +41,20 @@ def make_async_engine(database: Database, options: Options) -> AsyncEngine:
         )
     if database.engine is not None:
         return database.engine
-    engine = made(database, options, create_async_engine, asyncio=True)
+    engine = made(database, options, create_async_engine, asyncio=True, pool_timeout=pool_timeout)
     listen(engine.sync_engine)
     return engine
 
 
-def made(database: Database, options: Options, create: Callable[..., Made], *, asyncio: bool) -> Made:
+def made(
+    database: Database, options: Options, create: Callable[..., Made], *, asyncio: bool, pool_timeout: float | None
+) -> Made:
     name, url = database.name, database.resolve_url()
     try:
-        return create(with_driver(name, url, asyncio=asyncio), **options)
+        url = with_driver(name, url, asyncio=asyncio)
+        if pool_timeout is not None and has_queue(url, options, asyncio=asyncio):
+            options = {"pool_timeout": pool_timeout, **options}
+        return create(url, **options)
     except ConfigurationError:
         raise
     except ModuleNotFoundError as error:
@@ -59,6 +64,17 @@ def made(database: Database, options: Options, create: Callable[..., Made], *, a
     except (TypeError, ArgumentError, NoSuchModuleError) as error:
         why = str(error)
     raise ConfigurationError(f"Database {name!r}: its engine cannot be made with these options. {why}")
+
+
+def has_queue(url: URL, options: Options, *, asyncio: bool) -> bool:
+    """Whether the pool of such an engine makes one wait, so that it takes a ``pool_timeout``."""
+    if options.get("pool") is not None:
+        return False
+    poolclass = options.get("poolclass")
+    if poolclass is None:
+        dialect: Any = url.get_dialect()
+        poolclass = (dialect.get_async_dialect_cls(url) if asyncio else dialect).get_pool_class(url)
+    return issubclass(poolclass, QueuePool)
 
 
 def dialect_of(database: Database) -> Dialect | None:

@@ -107,7 +107,7 @@ class Databases:
         except KeyError:
             with self._lock:
                 if name not in self._engines:
-                    engine = make_engine(self[name], self.options_of(name))
+                    engine = make_engine(self[name], self.options_of(name), pool_timeout=self.pool_timeout)
                     self._keep(name, engine)
                     self._engines[name] = engine
                 return self._engines[name]
@@ -121,7 +121,7 @@ class Databases:
         except KeyError:
             with self._lock:
                 if name not in engines:
-                    engine = make_async_engine(self[name], self.options_of(name))
+                    engine = make_async_engine(self[name], self.options_of(name), pool_timeout=self.pool_timeout)
                     self._keep(name, engine.sync_engine)
                     engines[name] = engine
                 return engines[name]

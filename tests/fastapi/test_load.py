@@ -1,8 +1,11 @@
 """Hundreds of requests at once over three SQLite files."""
 
 import asyncio
+import gc
 import time
 from pathlib import Path
+
+import pytest
 
 from manybase import Databases
 from tests.fastapi.load import Outcome, application, send
@@ -13,6 +16,8 @@ from tests.ledgers import NAMES, ledgers
 SMALL_POOLS = {"pool_size": 5, "max_overflow": 0, "connect_args": {"timeout": 30}}
 
 
+# Older versions of SQLAlchemy leave a connection of aiosqlite that was in use by a cancelled task to the collector.
+@pytest.mark.filterwarnings("ignore:.*was deleted before being closed:ResourceWarning")
 def test_requests_that_fail_and_are_cancelled(tmp_path: Path) -> None:
     """What was acknowledged is in every database, what was refused in none, and everything is given back."""
     databases = ledgers(
@@ -25,6 +30,7 @@ def test_requests_that_fail_and_are_cancelled(tmp_path: Path) -> None:
         seconds = time.monotonic() - begun
         serving.assert_idle(databases)
     databases.dispose()
+    gc.collect()
 
     assert_exact(databases, outcome)
     assert 300 * 0.8 <= len(outcome.written)
