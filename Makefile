@@ -1,5 +1,5 @@
 # Two commands: `make demo` and `make test`. Python >= 3.11 and make are all they need, the rest they fetch themselves.
-# PYTHON=/path/to/python3 chooses the interpreter, and it stays chosen. ARGS="..." goes to the program that a target runs.
+# PYTHON=/path/to/python3 chooses the interpreter, and it stays chosen. ARGS="..." goes to the program of a target.
 PYTHON ?= $(shell command -v .venv/bin/python || echo python3)
 OLDEST = .venv-sqlalchemy-2.0
 OLDEST_SQLALCHEMY = "sqlalchemy==2.0.40; python_version < '3.14'" "sqlalchemy==2.0.41; python_version >= '3.14'"
@@ -46,10 +46,9 @@ servers: environment
 	$(title) "Servers"
 	@.venv/bin/python -m tests.servers.install || test -z "$$CI$$MANYBASE_REQUIRE_SERVERS"
 
-# Not with concurrency=greenlet: Python 3.11 hangs when a traced callback runs while greenlet tidies up after a thread.
 covered: environment
 	$(title) "Tests, with coverage"
-	@.venv/bin/coverage run --concurrency=thread -m pytest $(ARGS)
+	@.venv/bin/coverage run -m pytest $(ARGS)
 	@.venv/bin/coverage report
 
 oldest: environment

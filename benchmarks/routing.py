@@ -106,7 +106,7 @@ def fill(engine: Engine) -> None:
     Home.metadata.drop_all(engine)
     Home.metadata.create_all(engine)
     with engine.begin() as connection:
-        connection.execute(insert(table), [{"id": n, "name": f"name{n}", "country": "NZ"} for n in range(1, 101)])
+        connection.execute(insert(table), [{"name": f"name{n}", "country": "NZ"} for n in range(1, 101)])
 
 
 def memory() -> Engine:

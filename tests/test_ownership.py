@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, declarative_base, mapped_column
 
-from manybase import AmbiguousRoute, ConfigurationError, Database, Databases, Session, UnknownDatabase
+from manybase import AmbiguousRoute, ConfigurationError, Database, Databases, Session, UnknownDatabase, cross_key
 from tests.modules import WriteModule
 
 
@@ -93,9 +93,18 @@ def test_unclaimed_association_table() -> None:
 
 
 def test_unclaimed_association_table_between_two_databases() -> None:
-    """Where its MetaData is spread over several it must be named."""
-    with pytest.raises(ConfigurationError, match="Table 'links' belongs to no database"):
-        home(declare(shop=User, analytics=Event), select(links))
+    """It goes where its foreign keys point: a server checks them, so they lead nowhere else."""
+    assert "shop" == home(declare(shop=User, analytics=Event), select(links))
+
+
+def test_unclaimed_table_between_two_databases() -> None:
+    """Without foreign keys, where its MetaData is spread over several, it must be named."""
+    base: Any = declarative_base()
+    left, right = (type(n, (base,), {"__tablename__": n, "id": Column(Integer, primary_key=True)}) for n in "lr")
+    pairs = Table("pairs", base.metadata, Column("left_id", Integer), Column("right_id", cross_key(right.id)))
+
+    with pytest.raises(ConfigurationError, match="Table 'pairs' belongs to no database"):
+        home(declare(shop=left, analytics=right), select(pairs))
 
 
 @pytest.mark.parametrize(

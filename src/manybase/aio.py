@@ -34,6 +34,13 @@ class AsyncSession(SQLAlchemyAsyncSession):
             """The sync engine for a statement or a mapped class; it waits for nothing, so it needs no ``await``."""
             return self.sync_session._find_bind(clause, mapper, database) if bind is None else bind
 
+        def get_async_bind(self, mapper=None, clause=None, bind=None, *, database=None, **arguments):
+            """The async engine for a statement or a mapped class (SQLAlchemy 2.1.7 and later have this method)."""
+            session = self.sync_session
+            if bind is not None:
+                return bind
+            return session.databases.async_engine(session._name_for(clause, mapper, database))
+
         @property
         def bind(self):
             """The engine of the pinned or default database, for code that expects a session to have one, or None."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from threading import RLock
 from typing import Any
 
-from sqlalchemy import MetaData, Table
-from sqlalchemy.exc import NoReferencedTableError
+from sqlalchemy import ForeignKey, MetaData, Table
+from sqlalchemy.exc import NoReferencedTableError, NoReferenceError
 from sqlalchemy.orm import Mapper
 from sqlalchemy.schema import sort_tables_and_constraints
 
@@ -70,7 +70,7 @@ class Ownership:
 
     def read_claims(self) -> None:
         claims: dict[Table, set[str]] = defaultdict(set)
-        bases = {model for _, model in self.entries() if has_own_metadata(model)}.union(models_that_name_a_database())
+        bases = {model for _, model in self.entries() if isinstance(model, type)}.union(models_that_name_a_database())
         for name, model in self.entries():
             for table in claimed_tables(model, bases):
                 claims[table].add(name)
@@ -185,7 +185,7 @@ class Ownership:
         return name
 
     def owners_beside(self, table: Table) -> Owners:
-        """Where an unclaimed association table goes: where all claimed classes of its MetaData are, if in one place.
+        """Where an unclaimed association table goes: to the tables it points at, or to all classes of its MetaData.
 
         Nowhere if a class is mapped to it: that class would have been named.
         """
@@ -193,6 +193,10 @@ class Ownership:
         mapped = {each for mapper in mappers for each in mapper.tables if isinstance(each, Table)}
         if table in mapped:
             return frozenset()
+        default = {self.default} if self.default else set()
+        targets = {target_of(key) for key in table.foreign_keys if "cross_database" not in key.info} & mapped
+        if len(beside := {frozenset(self._claims.get(target, default)) for target in targets}) == 1:
+            return beside.pop()
         homes = {frozenset(self._claims[t]) for t in mapped if t.metadata is table.metadata and t in self._claims}
         return homes.pop() if len(homes) == 1 else frozenset()
 
@@ -210,6 +214,13 @@ class Ownership:
 def named_in_info(table: Table) -> str | None:
     name: str | None = table.info.get("database") or table.metadata.info.get("database")
     return name
+
+
+def target_of(key: ForeignKey) -> Any:
+    try:
+        return key.column.table
+    except NoReferenceError:
+        return None
 
 
 def in_order(tables: list[Table]) -> tuple[Table, ...]:

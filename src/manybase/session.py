@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session as SQLAlchemySession
 from sqlalchemy.orm import exc as orm_exc
 from sqlalchemy.orm.util import AliasedClass
 from sqlalchemy.util import await_only
+from sqlalchemy.util.concurrency import in_greenlet
 
 from manybase.commit import commit_in_order
 from manybase.engines import Bind, Databases
@@ -174,10 +175,10 @@ class Session(SQLAlchemySession):
             if not self._owns_ticket:
                 return
             ticket = self._ticket = self.databases.ticket(asyncio=self._asyncio)
-        if self._asyncio:
-            await_only(ticket.take_async())
-        else:
+        if not self._asyncio:
             ticket.take()
+        elif in_greenlet():  # else nothing can connect from here, and whoever connects asks again
+            await_only(ticket.take_async())
 
     def _release_slots(self) -> None:
         if self._owns_ticket and self._ticket is not None:

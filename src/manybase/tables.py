@@ -6,10 +6,24 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
-from sqlalchemy import URL, ClauseElement, ColumnElement, Dialect, FunctionElement, Table, TextClause, select
+from sqlalchemy import (
+    URL,
+    ClauseElement,
+    ColumnElement,
+    Delete,
+    Dialect,
+    FunctionElement,
+    Insert,
+    SelectBase,
+    Table,
+    TextClause,
+    Update,
+    select,
+)
 from sqlalchemy.engine.default import StrCompileDialect
 from sqlalchemy.exc import CompileError
 from sqlalchemy.schema import ExecutableDDLElement
+from sqlalchemy.sql import visitors
 
 
 class Recording:
@@ -46,9 +60,18 @@ def tables_of(clause: Any, dialects: Callable[[], Iterable[Dialect]]) -> frozens
         return frozenset({table}) if isinstance(table, Table) else frozenset()
     if isinstance(clause, TextClause) or not isinstance(clause, ClauseElement):
         return frozenset()
+    if isinstance(clause, Insert) and clause.stringify_dialect == "default":
+        return walked(clause, dialects)  # what an INSERT renders depends on parameters, and on how the ORM will run it
     if isinstance(clause, (ColumnElement, FunctionElement)):
         clause = select(clause)  # as SQLAlchemy does when it executes a function
     return frozenset(table for table in recorded(clause, dialects) if isinstance(table, Table))
+
+
+def walked(clause: ClauseElement, dialects: Callable[[], Iterable[Dialect]]) -> frozenset[Table]:
+    found: set[Any] = set()
+    for each in visitors.iterate(clause):
+        found |= recorded(each, dialects) if isinstance(each, SelectBase) else {each, getattr(each, "table", None)}
+    return frozenset(each for each in found if isinstance(each, Table))
 
 
 def recorded(clause: ClauseElement, dialects: Callable[[], Iterable[Dialect]]) -> set[Any]:
@@ -60,6 +83,8 @@ def recorded(clause: ClauseElement, dialects: Callable[[], Iterable[Dialect]]) -
                 return record(clause, dialect)
             except CompileError:
                 continue
+        if isinstance(clause, (Update, Delete)):  # the ORM splits an UPDATE of an inherited class in two
+            return set(walked(clause, dialects))
         raise error
 
 
