@@ -175,6 +175,8 @@ class Session(SQLAlchemySession):
             if not self._owns_ticket:
                 return
             ticket = self._ticket = self.databases.ticket(asyncio=self._asyncio)
+        if ticket.take_at_once():
+            return
         if not self._asyncio:
             ticket.take()
         elif in_greenlet():  # else nothing can connect from here, and whoever connects asks again

@@ -118,7 +118,7 @@ class Ticket:
 
     def take(self) -> None:
         """Wait for the slots in this thread; ``Overloaded`` after the timeout."""
-        if self.taken or self._at_once():
+        if self.take_at_once():
             return
         future = self._slots.request(self._needs)
         try:
@@ -129,7 +129,7 @@ class Ticket:
 
     async def take_async(self) -> None:
         """Wait for the slots without holding a thread; ``Overloaded`` after the timeout."""
-        if self.taken or self._at_once():
+        if self.take_at_once():
             return
         self._turn = self._turn or asyncio.Lock()  # several sessions of a request may ask while the first one waits
         async with self._turn:
@@ -156,8 +156,10 @@ class Ticket:
             self.taken = False
             self._slots.release(self._needs)
 
-    def _at_once(self) -> bool:
-        self.taken = not self._retired and self._slots.try_take(self._needs)
+    def take_at_once(self) -> bool:
+        """Take the slots if nobody has to wait for them; whether there is nothing left to wait for."""
+        if not self.taken:
+            self.taken = not self._retired and self._slots.try_take(self._needs)
         return self.taken or self._retired
 
     def _give_up(self, future: Future[None], error: BaseException) -> None:

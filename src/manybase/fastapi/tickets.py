@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -81,9 +82,15 @@ class RequestTicket:
 
 def needs_of(connection: HTTPConnection, dependency: Callable[..., Any], database: str | None) -> Counter[str]:
     """How many connections to each database the route's sessions of this kind may hold at once."""
+    calls = calls_of(connection, dependency)
+    return count(frozenset(calls), dependency, database)
+
+
+@lru_cache(maxsize=1_000)
+def count(calls: frozenset[Callable[..., Any]], dependency: Callable[..., Any], database: str | None) -> Counter[str]:
     this = known[dependency]
     needs: Counter[str] = Counter()
-    for call in calls_of(connection, dependency):
+    for call in calls:
         each = known[call]
         if call is dependency and database is not None:
             needs.update((database,))  # chosen by now: one that is busy must not hold up requests for the others
