@@ -495,19 +495,20 @@ def test_listeners_of_an_engine(files: Databases) -> None:
     heard: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda _c, _k, sql, *_: heard.append(sql))
 
+    def listening() -> list[int]:
+        names = "before_cursor_execute", "set_connection_execution_options"
+        return [
+            *(len(list(getattr(engine.dispatch, name))) for name in names),
+            len(list(engine.dialect.dispatch.handle_error)),
+        ]
+
+    before = listening()
     for _ in range(2):
         with rollback(files), Session(files) as session:
             session.scalars(select(Entry)).all()
 
     assert 2 == len(heard)
-    assert [1, 0, 0] == [
-        len(list(listeners))
-        for listeners in (
-            engine.dispatch.before_cursor_execute,
-            engine.dispatch.set_connection_execution_options,
-            engine.dialect.dispatch.handle_error,
-        )
-    ]
+    assert before == listening()
 
 
 def test_engine_that_begins_transactions_by_itself(tmp_path: Path) -> None:

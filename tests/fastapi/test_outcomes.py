@@ -120,7 +120,7 @@ def test_exception_of_a_later_dependency(databases: Databases) -> None:
     assert [0, 0, 0] == written(databases)
 
 
-def test_route_that_commits_itself(post: Post, databases: Databases) -> None:
+def test_route_that_commits_itself(databases: Databases) -> None:
     """What it has committed stays, also when it fails later."""
     app = FastAPI()
 

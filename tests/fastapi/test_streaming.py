@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.schema import CreateTable
 
 from manybase import AsyncSession, Databases, ReadOnlyError, Session
 from manybase.fastapi import lifespan, streaming_dependency
@@ -159,6 +160,10 @@ async def insert_hidden_in_a_cte(session: AsyncSession) -> None:
     await session.execute(select(added.c.id))
 
 
+async def new_table(session: AsyncSession) -> None:
+    await session.execute(CreateTable(Entry.__table__, if_not_exists=True))  # type: ignore[arg-type]
+
+
 WRITES = [
     flush,
     commit_what_was_added,
@@ -176,6 +181,7 @@ WRITES = [
     legacy_bulk_insert,
     legacy_query_update,
     insert_hidden_in_a_cte,
+    new_table,
 ]
 
 
