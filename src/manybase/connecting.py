@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import Pool, QueuePool
@@ -103,6 +103,7 @@ def listen(engine: Engine) -> None:
         event.listen(engine, "savepoint", begin_before_savepoint)
     if engine.dialect.driver == "asyncpg":
         event.listen(engine, "do_connect", connect_asyncpg)
+        event.listen(engine, "handle_error", recognize_asyncpg)
 
 
 def begin_before_savepoint(connection: Connection, name: str | None) -> None:
@@ -123,3 +124,12 @@ def connect_asyncpg(dialect: Dialect, record: Any, arguments: list[Any], options
         raise
     except Exception as error:
         raise OperationalError("connect", None, error, hide_parameters=True) from error
+
+
+def recognize_asyncpg(context: ExceptionContext) -> OperationalError | None:
+    """SQLAlchemy 2.0 does not know InternalClientError, which asyncpg may raise on a connection that it just lost."""
+    error = context.original_exception
+    if context.sqlalchemy_exception is not None or type(error).__name__ != "InternalClientError":
+        return None
+    context.is_disconnect = True
+    return OperationalError(context.statement, None, error, hide_parameters=True, connection_invalidated=True)
