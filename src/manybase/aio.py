@@ -21,8 +21,16 @@ class AsyncSession(SQLAlchemyAsyncSession):
     sync_session_class = Session
     sync_session: Session  # pyright: ignore[reportIncompatibleVariableOverride]  # the narrower class is the point
 
-    def __init__(self, databases: Databases, *, database: str | None = None, bind: None = None, **options: Any) -> None:
-        super().__init__(bind=bind, databases=databases, database=database, asyncio=True, **options)
+    def __init__(
+        self,
+        databases: Databases,
+        *,
+        database: str | None = None,
+        atomic: bool = True,
+        bind: None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(bind=bind, databases=databases, database=database, atomic=atomic, asyncio=True, **options)
 
     def route(self, statement: Any, *, database: str | None = None) -> Route:
         """Where a statement (or a mapped class) would go, and why. Nothing runs; raises what running it would raise."""

@@ -8,7 +8,10 @@ ManybaseError
     CrossDatabaseError        one statement names tables of several databases
     ReadOnlyError             a write through a session that only reads
   CommitError               a commit over several databases did not end as asked
+    NotCommitted              nothing is committed anywhere: retry is safe (503 in FastAPI)
+      AtomicityError            it cannot be atomic as things are: retrying does not help
     PartialCommitError        some databases are committed, others are not: never retry
+    InDoubtError              committed everywhere or nowhere, and which cannot be told yet: never retry
   Overloaded                no connection came free in time: nothing was done, retry is safe (503 in FastAPI)
 
 Each message says what was asked, what is known and what to do next; the facts are attributes too.
@@ -77,6 +80,38 @@ class CommitError(ManybaseError, sa_exc.InvalidRequestError):
     """A commit over several databases did not end as asked; ``outcome`` says how it ended."""
 
     outcome = "unknown"
+
+
+class NotCommitted(CommitError):
+    """Nothing is committed, in no database. The transaction can be tried again."""
+
+    outcome = "not committed"
+
+    def __init__(self, why: str, databases: Iterable[str] = ()) -> None:
+        self.databases = tuple(databases)
+        super().__init__(f"Nothing was committed, in no database. {why}")
+
+
+class AtomicityError(NotCommitted):
+    """What was written cannot be committed atomically as things are; nothing is committed."""
+
+
+class InDoubtError(CommitError):
+    """The connection broke while the commit was being decided, and nobody could be asked whether it was.
+
+    It is committed everywhere or nowhere. Recovery finds out and finishes it.
+    """
+
+    outcome = "unknown"
+
+    def __init__(self, transaction_id: str, coordinator: str) -> None:
+        self.transaction_id = transaction_id
+        self.coordinator = coordinator
+        super().__init__(
+            f"Transaction {transaction_id} is committed everywhere or nowhere; which of them, only database "
+            f"{coordinator!r} knows, and it cannot be reached. Do not retry. Once it answers again, recovery finishes "
+            f"the transaction; `manybase in-doubt resolve {transaction_id}` does it now and says how it ended."
+        )
 
 
 class PartialCommitError(CommitError):

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """``database``: the only one this session may touch, or None for all of them.
+    """``database``: the only one this session may touch, or None for all of them. ``atomic``: a commit over several
+    databases happens everywhere or nowhere.
 
     The seam for what else is fixed when a session is made (tenant, role, position).
     """
 
     database: str | None = None
+    atomic: bool = True

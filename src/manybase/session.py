@@ -21,6 +21,7 @@ from manybase.scope import Scope
 from manybase.slots import Ticket
 
 EVERYTHING = Scope()
+ONE_AFTER_THE_OTHER = Scope(atomic=False)
 NO_OPTIONS: dict[str, Any] = {}
 DECLARED_ONLY = (
     "A manybase session takes the declared databases: Session(databases, ...). An existing engine is declared too: "
@@ -45,6 +46,7 @@ class Session(SQLAlchemySession):
         databases: Databases,
         *,
         database: str | None = None,
+        atomic: bool = True,
         asyncio: bool = False,
         ticket: Ticket | None = None,
         bind: None = None,
@@ -55,7 +57,8 @@ class Session(SQLAlchemySession):
         databases.load()
         self.databases = databases
         self.has_committed = False  # a transaction of this session, at any time
-        self.scope = EVERYTHING if database is None else Scope(databases[database].name)
+        everything = EVERYTHING if atomic else ONE_AFTER_THE_OTHER
+        self.scope = everything if database is None else Scope(databases[database].name, atomic)
         self._asyncio = asyncio
         self._ticket = ticket
         self._owns_ticket = ticket is None and database is None and len(databases) > 1
