@@ -14,10 +14,11 @@ PACKAGE = Path(__file__).parents[1] / "src" / "manybase"
 # one floor as a whole.
 FLOORS = [
     "errors",
-    "claims database drivers forking models relationships schema scope slots",
-    "ownership routing tables",
-    "connecting engines",
-    "commit",
+    "claims concurrency database drivers forking gid learned models refusals relationships schema scope slots steps "
+    "unfinished wire",
+    "ownership routing tables twophase",
+    "connecting decision engines",
+    "atomic commit coordinators participants prepared_slots recovery sequence",
     "session",
     "aio",
     "health testing",

@@ -1,69 +1,40 @@
-"""Commit: the participants of a transaction, one after the other in declaration order, and the truth when it tears."""
+"""Commit: how the participants of a transaction end it, by what each has done and can promise."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from manybase.atomic import AtomicCommit
+from manybase.engines import Databases
+from manybase.gid import new_transaction
+from manybase.participants import Participant, choose_coordinator, has_begun, is_volatile
+from manybase.sequence import commit_in_order, commit_one, roll_back
 
-from manybase.errors import PartialCommitError
 
-Participants = Mapping[str, Connection]
+def commit_together(
+    databases: Databases, participants: Sequence[Participant], *, transaction: str | None = None, asyncio: bool = False
+) -> None:
+    """Commit everywhere or nowhere. Raises ``CommitError``, or the error of the database that refused.
 
-
-def commit_in_order(participants: Participants) -> None:
-    """Commit each participant; the first that fails ends it, and those after it are rolled back.
-
-    Nothing committed so far and a server that answered: its own error passes, as from a plain session. Otherwise
-    ``PartialCommitError`` names what is committed, rolled back, and unknown because the connection broke in COMMIT.
+    Those that have only read end first: one that fails then ends nothing. One writer is committed as always; several
+    are by ``AtomicCommit``. What is only in memory has nothing to fear from a kill, and goes with them.
     """
-    committed: list[str] = []
-    for name, connection in participants.items():
-        try:
-            commit_one(connection)
-        except BaseException as error:
-            unknown = [name] if is_unknown(error) else []
-            rolled_back = [other for other in participants if other not in committed and other not in unknown]
-            roll_back(participants, rolled_back)
-            if not committed and not unknown:
-                raise
-            torn = PartialCommitError(committed, rolled_back, unknown)
-            if isinstance(error, Exception):
-                raise torn from error
-            error.add_note(str(torn))  # a cancelled task or Ctrl-C stays what it is
-            raise
-        committed.append(name)
-
-
-def commit_one(connection: Connection) -> None:
-    """COMMIT below SQLAlchemy's transaction object, whose own COMMIT, sent later, then finds nothing to do."""
-    dialect = connection.dialect
+    writers = [each for each in participants if each.writes and has_begun(each.connection)]
+    volatile = [each for each in writers if is_volatile(each.connection.engine.url)]
+    durable = [each for each in writers if each not in volatile]
     try:
-        dialect.do_commit(connection.connection)
-    except dialect.loaded_dbapi.Error as error:
-        lost = dialect.is_disconnect(error, connection.connection.dbapi_connection, None)
-        if lost:
-            connection.invalidate(error)
-        raise DBAPIError.instance(
-            "COMMIT", None, error, dialect.loaded_dbapi.Error, connection_invalidated=lost, dialect=dialect
-        ) from error
-    except BaseException as error:
-        connection.invalidate(error)  # cancelled in the middle: it must not go back to the pool as it is
+        coordinator = choose_coordinator(databases, durable, asyncio=asyncio) if len(durable) > 1 else None
+        for each in participants:
+            if each not in writers:
+                commit_one(each)
+        if len(writers) == 1:
+            commit_one(writers[0])
+    except BaseException:
+        roll_back(participants)
         raise
-
-
-def is_unknown(error: BaseException) -> bool:
-    """Whether COMMIT may have happened all the same: the server did not answer."""
-    return not isinstance(error, DBAPIError) or error.connection_invalidated
-
-
-def roll_back(participants: Participants, names: list[str]) -> None:
-    for name in names:
-        connection = participants[name]
-        if connection.invalidated:
-            continue
-        try:
-            connection.dialect.do_rollback(connection.connection)
-        except Exception as error:  # a broken connection rolls back by itself, on the server
-            connection.invalidate(error)
+    if coordinator is not None:
+        others = [each for each in durable if each is not coordinator]
+        transaction = transaction or new_transaction()
+        AtomicCommit(databases, coordinator, others, volatile, transaction=transaction, asyncio=asyncio).run()
+    elif len(writers) > 1:
+        commit_in_order([*volatile, *durable])

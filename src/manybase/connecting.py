@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, Dialect, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import Pool, QueuePool
+from sqlalchemy.pool import NullPool, Pool, QueuePool
 
 from manybase.database import Database
 from manybase.drivers import missing_driver, with_driver
 from manybase.errors import ConfigurationError
+
+POOL_OPTIONS = ("pool", "max_overflow")
 
 Options = Mapping[str, Any]
 Made = TypeVar("Made", Engine, AsyncEngine)
@@ -44,6 +46,14 @@ def make_async_engine(database: Database, options: Options, *, pool_timeout: flo
     engine = made(database, options, create_async_engine, asyncio=True, pool_timeout=pool_timeout)
     listen(engine.sync_engine)
     return engine
+
+
+def unpooled(options: Options) -> dict[str, Any]:
+    """The options of an engine that keeps no connection: a pool that is full must not stand in its way."""
+    alone = {
+        name: value for name, value in options.items() if name == "pool_events" or not name.startswith(POOL_OPTIONS)
+    }
+    return {**alone, "poolclass": NullPool}
 
 
 def made(

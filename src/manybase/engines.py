@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio as aio
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from threading import RLock
@@ -12,16 +13,19 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection, Dialect, Engine, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from manybase.connecting import capacity, dialect_of, make_async_engine, make_engine
+from manybase.connecting import capacity, dialect_of, make_async_engine, make_engine, unpooled
 from manybase.database import Database
 from manybase.errors import ConfigurationError, UnknownDatabase
 from manybase.forking import leave_to_parent, reset_after_fork
+from manybase.learned import Learned
 from manybase.ownership import Ownership
 from manybase.routing import Router
 from manybase.schema import create_tables
 from manybase.slots import Slots, Ticket
+from manybase.unfinished import Unfinished
 
 Bind = Engine | Connection
+APP = re.compile(r"[\w-]{1,16}", re.ASCII)
 
 
 class Takeover(Protocol):
@@ -38,14 +42,26 @@ class Databases:
     """The databases of a program, declared once. Nothing connects and no engine exists until one is needed.
 
     ``engine_options`` go to every engine made here, below those of the single ``Database``. ``pool_timeout`` bounds,
-    in seconds, how long anything waits for a free connection. Async engines belong to the event loop that first uses
-    them. Raises ``ConfigurationError`` for a declaration that cannot work.
+    in seconds, how long anything waits for a free connection; ``commit_timeout`` how long each step of an atomic
+    commit may take. ``app`` stands in the names of prepared transactions: up to 16 letters, digits, ``_`` or ``-``.
+    Async engines belong to the event loop that first uses them. Raises ``ConfigurationError`` for a declaration that
+    cannot work.
     """
 
     def __init__(
-        self, *databases: Database, engine_options: Mapping[str, Any] | None = None, pool_timeout: float = 10.0
+        self,
+        *databases: Database,
+        engine_options: Mapping[str, Any] | None = None,
+        pool_timeout: float = 10.0,
+        commit_timeout: float = 30.0,
+        app: str = "app",
     ) -> None:
         check(databases)
+        check_app(app)
+        self.app = app
+        self.commit_timeout = commit_timeout
+        self.learned = Learned()
+        self.unfinished = Unfinished()
         self._declared = {database.name: database for database in databases}
         self._engine_options = dict(engine_options or {})
         self.pool_timeout = pool_timeout
@@ -55,9 +71,13 @@ class Databases:
         self._engines: dict[str, Engine] = {}
         self._async_engines: WeakKeyDictionary[aio.AbstractEventLoop, dict[str, AsyncEngine]] = WeakKeyDictionary()
         self._loopless: dict[str, AsyncEngine] = {}  # made outside a loop: the first loop that asks gets them
+        self._aside: dict[str, Engine] = {}
+        self._async_aside: WeakKeyDictionary[aio.AbstractEventLoop, dict[str, Engine]] = WeakKeyDictionary()
         self._names: WeakKeyDictionary[Engine, str] = WeakKeyDictionary()
         self._slots: Slots | None = None
         self._async_slots: WeakKeyDictionary[aio.AbstractEventLoop, Slots] = WeakKeyDictionary()
+        self._prepared_slots = Slots({})
+        self._async_prepared_slots: WeakKeyDictionary[aio.AbstractEventLoop, Slots] = WeakKeyDictionary()
         self._takeover: Takeover | None = None
         self._dispose_afterwards = False
         reset_after_fork(self)
@@ -130,6 +150,21 @@ class Databases:
         """What a session connects to."""
         return self.async_engine(name).sync_engine if asyncio else self.engine(name)
 
+    def aside(self, name: str, *, asyncio: bool = False) -> Engine:
+        """An engine for work beside that of the sessions: it keeps no connection, and each statement commits itself."""
+        engines = self._async_aside.setdefault(loop_of_greenlet(), {}) if asyncio else self._aside
+        if name not in engines:
+            options = {**unpooled(self.options_of(name)), "isolation_level": "AUTOCOMMIT"}
+            made = make_async_engine(self[name], options).sync_engine if asyncio else make_engine(self[name], options)
+            own = self[name].engine is not None
+            engines[name] = made.execution_options(isolation_level="AUTOCOMMIT") if own else made
+        return engines[name]
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether tests stand between the engines and their users."""
+        return self._takeover is not None
+
     def slots(self, *, asyncio: bool = False) -> Slots:
         """Who may take connections: one counter for the process, and one for each event loop."""
         if not asyncio and self._slots is not None:
@@ -143,6 +178,12 @@ class Databases:
         if loop not in self._async_slots:
             self._async_slots[loop] = Slots(self._capacity)
         return self._async_slots[loop]
+
+    def prepared_slots(self, *, asyncio: bool = False) -> Slots:
+        """Who may keep a transaction prepared, per server: one counter for the process, and one per event loop."""
+        if not asyncio:
+            return self._prepared_slots
+        return self._async_prepared_slots.setdefault(loop_of_greenlet(), Slots({}))
 
     def ticket(self, needs: Mapping[str, int] | None = None, *, asyncio: bool = False) -> Ticket:
         """The right to take connections, one from each pool unless ``needs`` says otherwise."""
@@ -285,6 +326,20 @@ def check(databases: tuple[Database, ...]) -> None:
         raise ConfigurationError(f"Declared twice: {', '.join(twice)}. Each database needs a name of its own.")
     if len(defaults := [database.name for database in databases if database.default]) > 1:
         raise ConfigurationError(f"Several defaults: {', '.join(defaults)}. Keep default=True on one of them.")
+
+
+def check_app(app: str) -> None:
+    if not isinstance(app, str) or not APP.fullmatch(app):
+        raise ConfigurationError(
+            "app= of Databases(...) is a short name for the application: up to 16 letters, digits, '_' or '-'. It "
+            "stands in the names of prepared transactions."
+        )
+
+
+def loop_of_greenlet() -> aio.AbstractEventLoop:
+    loop = running_loop()
+    assert loop is not None
+    return loop
 
 
 def running_loop() -> aio.AbstractEventLoop | None:

@@ -96,6 +96,23 @@ class AtomicityError(NotCommitted):
     """What was written cannot be committed atomically as things are; nothing is committed."""
 
 
+class PartialCommitError(CommitError):
+    """Some databases are committed and others are not. Retrying would write the committed part twice."""
+
+    outcome = "partly committed"
+
+    def __init__(self, committed: Iterable[str], rolled_back: Iterable[str], unknown: Iterable[str] = ()) -> None:
+        self.committed = tuple(committed)
+        self.rolled_back = tuple(rolled_back)
+        self.unknown = tuple(unknown)
+        lost = f" Unknown, the connection was lost during COMMIT: {', '.join(self.unknown)}." if self.unknown else ""
+        super().__init__(
+            f"The commit tore. Committed: {', '.join(self.committed) or 'none'}. "
+            f"Rolled back: {', '.join(self.rolled_back) or 'none'}.{lost} "
+            "Do not retry; compare the databases and repair the difference."
+        )
+
+
 class InDoubtError(CommitError):
     """The connection broke while the commit was being decided, and nobody could be asked whether it was.
 
@@ -111,23 +128,6 @@ class InDoubtError(CommitError):
             f"Transaction {transaction_id} is committed everywhere or nowhere; which of them, only database "
             f"{coordinator!r} knows, and it cannot be reached. Do not retry. Once it answers again, recovery finishes "
             f"the transaction; `manybase in-doubt resolve {transaction_id}` does it now and says how it ended."
-        )
-
-
-class PartialCommitError(CommitError):
-    """Some databases are committed and others are not. Retrying would write the committed part twice."""
-
-    outcome = "partly committed"
-
-    def __init__(self, committed: Iterable[str], rolled_back: Iterable[str], unknown: Iterable[str] = ()) -> None:
-        self.committed = tuple(committed)
-        self.rolled_back = tuple(rolled_back)
-        self.unknown = tuple(unknown)
-        lost = f" Unknown, the connection was lost during COMMIT: {', '.join(self.unknown)}." if self.unknown else ""
-        super().__init__(
-            f"The commit tore. Committed: {', '.join(self.committed) or 'none'}. "
-            f"Rolled back: {', '.join(self.rolled_back) or 'none'}.{lost} "
-            "Do not retry; compare the databases and repair the difference."
         )
 
 

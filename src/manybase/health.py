@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Literal
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, NullPool, select
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from manybase.connecting import make_async_engine, make_engine
+from manybase.connecting import make_async_engine, make_engine, unpooled
 from manybase.database import Database
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError
+from manybase.wire import mysql_code, sqlstate
 
 Status = Literal["ok", "warn", "fail"]
-POOL_OPTIONS = ("pool", "max_overflow")
 ACCESS_DENIED_STATES = {"28000", "28P01"}
 ACCESS_DENIED_CODES = {1044, 1045, 1698}  # MySQL
 
@@ -91,9 +91,7 @@ class Health:
 
     def _make_engine(self, database: Database) -> AsyncEngine | Engine:
         """An engine that keeps no connection: a pool that is full must not make its database look dead."""
-        options = self.databases.options_of(database.name)
-        alone = {name: value for name, value in options.items() if not name.startswith(POOL_OPTIONS)}
-        alone["poolclass"] = NullPool
+        alone = unpooled(self.databases.options_of(database.name))
         engine: AsyncEngine | Engine
         try:
             engine = make_async_engine(database, alone)
@@ -113,9 +111,6 @@ def kind_of(error: Exception) -> str:
         return "timeout"
     if isinstance(error, ConfigurationError):
         return "misconfigured"
-    origin = getattr(error, "orig", error)
-    state = getattr(origin, "sqlstate", None) or getattr(origin, "pgcode", None)
-    code = origin.args[0] if getattr(origin, "args", None) else None
-    if state in ACCESS_DENIED_STATES or code in ACCESS_DENIED_CODES:
+    if sqlstate(error) in ACCESS_DENIED_STATES or mysql_code(error) in ACCESS_DENIED_CODES:
         return "access denied"
     return "unreachable" if isinstance(error, (SQLAlchemyError, OSError)) else "failed"

@@ -24,6 +24,10 @@ DML_ADVICE = "A write goes to one database: fetch the keys first, then write wit
 NO_TABLES: Owners = frozenset()
 
 
+class ReadBy(frozenset[str]):
+    """The databases that could run a statement which only reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where a statement goes, and why."""
@@ -71,7 +75,10 @@ class Router:
         for each in {mapper, *mappers_of(clause)} - {None}:
             self.ownership.see(cast("Mapper[Any]", each))  # its relationships may change what the statement joins
         tables = tables_of(clause, self._dialects)
-        return self.common_owners(tables, getattr(clause, "is_dml", False)) if tables else NO_TABLES
+        if not tables:
+            return NO_TABLES
+        owners = self.common_owners(tables, getattr(clause, "is_dml", False))
+        return ReadBy(owners) if tables.reads else owners
 
     def common_owners(self, tables: Iterable[Table], is_dml: bool) -> Owners:
         owners = {table: self.ownership.owners(table) for table in tables}

@@ -30,6 +30,12 @@ class Slots:
         self._dropped: deque[Needs] = deque()
         self._lock = Lock()
 
+    def bound(self, name: str, capacity: int) -> None:
+        """From now on there are no more than ``capacity`` of ``name``; nothing changes if that is known."""
+        with self._lock:
+            self._free[name] = self._free.get(name, 0) + capacity - self._capacity.get(name, 0)
+            self._capacity[name] = capacity
+
     def try_take(self, needs: Needs) -> bool:
         with self._lock:
             self._collect_dropped()

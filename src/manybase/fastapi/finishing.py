@@ -14,6 +14,8 @@ from weakref import WeakKeyDictionary
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
+from manybase.concurrency import to_the_end
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -30,20 +32,7 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
     begun = unfinished.setdefault(asyncio.get_running_loop(), set())
     begun.add(task)
     task.add_done_callback(begun.discard)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            if task.cancelled():
-                raise
-            cancelled = error
-        except Exception:
-            break  # raised again by result()
-    result = task.result()
-    if cancelled is not None:
-        raise cancelled
-    return result
+    return await to_the_end(task)
 
 
 async def finished(*, timeout: float) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from fastapi import HTTPException, WebSocketException
 from sqlalchemy import exc as sa_exc
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketState
 
-from manybase import PartialCommitError, Session
+from manybase import AtomicityError, InDoubtError, NotCommitted, PartialCommitError, Session
+from manybase.wire import mysql_code, sqlstate
 
 TRY_AGAIN_LATER, INTERNAL_ERROR = 1013, 1011  # why a websocket closes (RFC 6455, IANA)
 RETRY = {"Retry-After": "1"}
@@ -55,6 +56,14 @@ def in_conversation(told: Exception, error: Exception, websocket: WebSocket) -> 
 def answer(error: Exception, *, reading: bool, committing: bool, changed: bool = False) -> Exception:
     if isinstance(error, PartialCommitError):
         return problem(500, "The request was carried out in part. Do not repeat it; report it.")
+    if isinstance(error, InDoubtError):
+        return problem(
+            500,
+            "The database went away during the commit. Whether the request was carried out is unknown. Do not repeat "
+            f"it; it ends by itself, as transaction {error.transaction_id}.",
+        )
+    if isinstance(error, NotCommitted) and not isinstance(error, AtomicityError):
+        return failed("The databases could not commit together.", changed)
     if isinstance(error, sa_exc.TimeoutError):
         return failed("The database is busy.", changed)
     if not isinstance(error, sa_exc.DBAPIError):
@@ -106,13 +115,3 @@ def is_conflict(error: sa_exc.DBAPIError) -> bool:
         return True
     sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
     return sqlite_code is not None and sqlite_code & 0xFF in (SQLITE_BUSY, SQLITE_LOCKED)
-
-
-def sqlstate(error: sa_exc.DBAPIError) -> str | None:
-    state: Any = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    return state if isinstance(state, str) else None
-
-
-def mysql_code(error: sa_exc.DBAPIError) -> int | None:
-    code: Any = error.orig.args[0] if error.orig is not None and error.orig.args else None
-    return code if isinstance(code, int) else None

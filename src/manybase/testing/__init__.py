@@ -1,6 +1,7 @@
-"""What a program's tests need: everything they write rolled back, over all databases. Not for production."""
+"""What a program's tests need: everything rolled back, commits that fail where you like. Not for production."""
 
+from manybase.testing.failing import Failure, fail_at
 from manybase.testing.outer import RollbackConflict
 from manybase.testing.rollback import rollback
 
-__all__ = ["RollbackConflict", "rollback"]
+__all__ = ["Failure", "RollbackConflict", "fail_at", "rollback"]

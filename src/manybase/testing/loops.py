@@ -1,10 +1,9 @@
-"""Endings under asyncio: work that a cancellation must not cut short, and work for the end of an event loop."""
+"""Work for the end of an event loop."""
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, CancelledError, create_task, get_running_loop, wait
-from collections.abc import AsyncGenerator, Coroutine
-from typing import Any
+from asyncio import AbstractEventLoop, get_running_loop
+from collections.abc import AsyncGenerator
 from weakref import WeakKeyDictionary
 
 from manybase.engines import Databases
@@ -31,17 +30,3 @@ async def wait_and_dispose(databases: Databases) -> Waiting:
         yield
     finally:
         await databases.adispose()
-
-
-async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Await ``work`` although this task is being cancelled; the cancellation is raised afterwards."""
-    task = create_task(work)
-    cancelled: CancelledError | None = None
-    while not task.done():
-        try:
-            await wait([task])
-        except CancelledError as error:
-            cancelled = error
-    task.result()
-    if cancelled is not None:
-        raise cancelled

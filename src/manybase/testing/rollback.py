@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from sqlalchemy import Engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
+from manybase.concurrency import to_the_end
 from manybase.engines import Databases, running_loop
 from manybase.errors import ConfigurationError
 from manybase.testing.lending import Lending
-from manybase.testing.loops import dispose_with_loop, to_the_end
+from manybase.testing.loops import dispose_with_loop
 from manybase.testing.outer import RollbackConflict
 
 

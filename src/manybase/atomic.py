@@ -1,0 +1,256 @@
+"""AtomicCommit: one transaction over several databases, committed everywhere or nowhere.
+
+The coordinator is one of the participants, and its own COMMIT is the moment: with it goes a row that says so. The
+others are prepared before and committed after it. This is the commit-markable resource of Narayana without its log
+files: all that a recovering process needs stands in the names of the prepared transactions, and in that row
+(docs/atomic-commit.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+from typing import NoReturn
+
+from sqlalchemy import Connection
+
+from manybase import decision, twophase
+from manybase.concurrency import Uninterrupted
+from manybase.coordinators import arbitrate_until, forget_identity, identity_of
+from manybase.engines import Databases
+from manybase.errors import AtomicityError, InDoubtError, ManybaseError, NotCommitted
+from manybase.gid import POSTGRESQL_LIMIT, Gid, Xid
+from manybase.participants import Participant
+from manybase.prepared_slots import prepared_slots
+from manybase.refusals import failed_before, told
+from manybase.sequence import commit_in_order, roll_back
+from manybase.steps import observers, reached
+from manybase.twophase import mysql
+from manybase.wire import abandon, commit, is_abandoned, is_lost, run, settle
+
+FORGET_AFTER = 50  # decisions that nobody needs any more, for each statement that deletes them
+
+
+How = Callable[[Connection, Gid | Xid], bool]
+
+
+class AtomicCommit:
+    """``run`` returns once the transaction is committed; what it raises says how it ended."""
+
+    def __init__(
+        self,
+        databases: Databases,
+        coordinator: Participant,
+        others: Sequence[Participant],
+        volatile: Sequence[Participant] = (),
+        *,
+        transaction: str,
+        asyncio: bool,
+    ) -> None:
+        self.databases = databases
+        self.coordinator = coordinator
+        self.others = others
+        self.volatile = volatile
+        self.transaction = transaction
+        self.asyncio = asyncio
+        self.timeout = databases.commit_timeout
+        self.steps = Uninterrupted(asyncio=asyncio)
+        self.names: dict[Participant, Gid | Xid] = {}
+        self.prepared: set[Participant] = set()
+
+    def run(self) -> None:
+        everyone = [self.coordinator, *self.others, *self.volatile]
+        try:
+            self.identity = identity_of(self.databases, self.coordinator.name, asyncio=self.asyncio)
+            self.names = {each: self._name(each) for each in self.others}
+            for each in self.others:
+                if each.xid is not None:  # it takes along a row of its own
+                    identity_of(self.databases, each.name, asyncio=self.asyncio)
+            slots = prepared_slots(self.databases, self.others, asyncio=self.asyncio)
+        except BaseException:
+            roll_back(everyone)
+            raise
+        try:
+            reached("begun")
+            self._prepare()
+            self._decide()
+            self._finish()
+        finally:
+            slots.release()
+        self._raise_interruption(None, "committed in all databases")
+
+    # Until the decision, any failure ends it everywhere.
+
+    def _prepare(self) -> None:
+        ended = self.steps.run([partial(self._prepare_one, each) for each in self.others], self.timeout)
+        failed = {each: error for each, error in zip(self.others, ended, strict=True) if error is not None}
+        if failed:
+            self._give_up(failed)
+        try:
+            reached("all prepared")
+            commit_in_order(self.volatile)
+            reached("deciding", self.coordinator.name)
+        except BaseException as error:
+            self._give_up({self.coordinator: error})
+
+    def _prepare_one(self, participant: Participant) -> None:
+        reached("preparing", participant.name)
+        name = self.names[participant]
+        if isinstance(name, Xid):  # it was named before the coordinator was known
+            pointer = decision.pointer(self.transaction, name.participant, self.coordinator.name, self.identity)
+            run(participant.connection, pointer)
+        twophase.prepare(participant.connection, name)
+        self.prepared.add(participant)
+        reached("prepared", participant.name)
+
+    def _decide(self) -> None:
+        try:
+            if self.coordinator.dialect == "sqlite" and not self.asyncio:
+                self._commit_coordinator()  # in this thread, to which the connection may belong
+            else:
+                self.steps.run_one(self._commit_coordinator, self.timeout)
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self.steps.interruption = error
+            if not is_broken(error):
+                self._give_up({self.coordinator: error})
+            self._ask_what_was_decided(error)
+
+    def _commit_coordinator(self) -> None:
+        connection, dialect = self.coordinator.connection, self.coordinator.dialect
+        names = [each.name for each in self.others]
+        record = decision.commit(dialect, self.transaction, names, self.coordinator.schema)
+        if takes_one_packet(connection) and not observers:
+            if run(connection, f"{record}; COMMIT") != "COMMIT":
+                raise failed_before(self.coordinator.name)
+            return
+        run(connection, record)
+        reached("decided", self.coordinator.name)
+        if self.coordinator.xid is not None:
+            mysql.commit(connection, self.coordinator.xid)
+        else:
+            commit(connection)
+
+    def _ask_what_was_decided(self, error: BaseException) -> None:
+        """The connection broke in COMMIT. The decision table knows; what it does not know is an abort from now on."""
+        abandon(self.coordinator.connection)
+        deadline = monotonic() + self.timeout
+        name = self.coordinator.name
+        ask = partial(arbitrate_until, self.databases, name, self.transaction, deadline, asyncio=self.asyncio)
+        try:
+            decided = self.steps.run_one(ask, self.timeout)
+        except Exception:
+            self._leave([self.coordinator, *self.others], "in doubt")
+            raise InDoubtError(self.transaction, name) from error
+        if decided == "abort":
+            lost = NotCommitted(f"The connection to {name!r} was lost before it committed.", [name])
+            lost.__cause__ = error
+            self._give_up({self.coordinator: lost})
+
+    def _give_up(self, failed: Mapping[Participant, BaseException]) -> NoReturn:
+        """Roll back everywhere. What cannot be reached, recovery rolls back: it finds no decision."""
+        for each, error in failed.items():
+            if is_broken(error):
+                abandon(each.connection)
+        everyone = [*self.others, self.coordinator, *self.volatile]
+        ended = self.steps.run([partial(self._undo, each) for each in everyone], self.timeout)
+        if left := [each for each, undone in zip(everyone, ended, strict=True) if undone is not True]:
+            self._leave(left, "given up")
+        forget_identity(self.databases, self.coordinator.name)  # it may be why it failed
+        database, error = next((each.name, error) for each, error in failed.items())
+        self._raise_interruption(error, "committed nowhere")
+        answer = told(error, database)
+        raise answer from None if answer is error else error
+
+    def _undo(self, participant: Participant) -> bool:
+        """Whether it is certain that nothing of this participant is left."""
+        if participant in self.prepared:
+            return self._end(participant, twophase.roll_back_prepared)
+        if participant not in self.names or not is_abandoned(participant.connection):
+            roll_back([participant])
+            return True
+        self._elsewhere(participant, twophase.roll_back_prepared)  # PREPARE may have come through, or may yet
+        return False
+
+    # From the decision on, nothing fails any more: what does not answer is finished by recovery.
+
+    def _finish(self) -> None:
+        with suppress(Exception):
+            reached("committed")
+        ended = self.steps.run([partial(self._finish_one, each) for each in self.others], self.timeout)
+        if left := [each for each, finished in zip(self.others, ended, strict=True) if finished is not True]:
+            self._leave(left, "committed")
+            return
+        with suppress(Exception):
+            reached("all finished")
+            self._forget()
+
+    def _finish_one(self, participant: Participant) -> bool:
+        reached("finishing", participant.name)
+        over = self._end(participant, twophase.commit_prepared)
+        reached("finished", participant.name)
+        return over
+
+    def _end(self, participant: Participant, how: How) -> bool:
+        """End a prepared transaction, on its own connection or, where that is lost, on a new one."""
+        if not is_abandoned(participant.connection):
+            try:
+                over = how(participant.connection, self.names[participant])
+                settle(participant.connection)
+                return over
+            except Exception:
+                abandon(participant.connection)
+        return self._elsewhere(participant, how)
+
+    def _elsewhere(self, participant: Participant, how: How) -> bool:
+        with self.databases.aside(participant.name, asyncio=self.asyncio).connect() as connection:
+            return how(connection, self.names[participant])
+
+    def _forget(self) -> None:
+        name, connection = self.coordinator.name, self.coordinator.connection
+        self.databases.unfinished.may_forget(name, self.transaction)
+        if transactions := self.databases.unfinished.take_forgettable(name, FORGET_AFTER):
+            reached("forgetting")
+            record = decision.forget(self.coordinator.dialect, transactions, self.coordinator.schema)
+            try:
+                self.steps.run_one(partial(run, connection, record), self.timeout)
+            except Exception:
+                abandon(connection)
+            reached("forgotten")
+
+    def _leave(self, participants: Sequence[Participant], why: str) -> None:
+        for each in participants:
+            abandon(each.connection)
+        self.databases.unfinished.hand_over(self.transaction, [each.name for each in participants], why)
+
+    def _raise_interruption(self, cause: BaseException | None, how: str) -> None:
+        """A cancelled task or Ctrl-C stays what it is, and says how the commit ended that it could not stop."""
+        if self.steps.interruption is not None:
+            self.steps.interruption.add_note(f"Transaction {self.transaction} is {how}.")
+            raise self.steps.interruption from cause
+
+    def _name(self, participant: Participant) -> Gid | Xid:
+        if participant.xid is not None:
+            return participant.xid
+        app, name = self.databases.app, participant.name
+        gid = Gid(app, self.coordinator.name, self.identity, self.transaction, name)
+        if len(str(gid)) > POSTGRESQL_LIMIT:
+            raise AtomicityError(
+                f"The names of {self.coordinator.name!r} and {name!r} are too long for a commit over both: PostgreSQL "
+                f"takes {POSTGRESQL_LIMIT} bytes as the name of a prepared transaction, and it would have "
+                f"{len(str(gid))}.",
+                [self.coordinator.name, name],
+            )
+        return gid
+
+
+def is_broken(error: BaseException) -> bool:
+    """Whether the server did not answer: what it was told may have happened, and its connection is of no use."""
+    return is_lost(error) and not isinstance(error, ManybaseError)
+
+
+def takes_one_packet(connection: Connection) -> bool:
+    """Whether the driver sends several statements at once, and does not mind that they end its transaction."""
+    return connection.dialect.driver in ("psycopg", "psycopg_async")

@@ -1,0 +1,155 @@
+"""Several things at once, to their end: in threads, or in greenlets of the running event loop.
+
+Neither a cancelled task nor Ctrl-C cuts them short; ``Uninterrupted`` raises what came meanwhile, afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from functools import cache
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any, TypeVar
+
+from sqlalchemy.util import await_only, greenlet_spawn
+
+from manybase.forking import reset_after_fork
+
+T = TypeVar("T")
+Job = Callable[[], T]
+IDLE = 30  # seconds that a thread waits for more work
+
+
+class Uninterrupted:
+    """Runs jobs to their end. What would have interrupted them is kept, for whoever is responsible to raise later."""
+
+    def __init__(self, *, asyncio: bool) -> None:
+        self.asyncio = asyncio
+        self.interruption: BaseException | None = None
+
+    def run(self, jobs: Sequence[Job[T]], timeout: float) -> list[T | BaseException]:
+        """What each job returned or raised; ``TimeoutError`` for one that has not ended after ``timeout`` seconds.
+
+        Such a job goes on in the background; what it works with must not be used any more.
+        """
+        return self._in_greenlets(jobs, timeout) if self.asyncio else self._in_threads(jobs, timeout)
+
+    def run_one(self, job: Job[T], timeout: float) -> T:
+        """As ``run``, for a single job, whose error is raised."""
+        (ended,) = self.run([job], timeout)
+        if isinstance(ended, BaseException):
+            raise ended
+        return ended
+
+    def _in_threads(self, jobs: Sequence[Job[T]], timeout: float) -> list[T | BaseException]:
+        deadline = time.monotonic() + timeout
+        futures = [workers().start(job) for job in jobs]
+        return [ended for future in futures for ended in (self._ended(future, deadline),)]
+
+    def _ended(self, future: Future[T], deadline: float) -> T | BaseException:
+        while True:
+            try:
+                error = future.exception(max(0.0, deadline - time.monotonic()))
+            except TimeoutError as error:
+                return error
+            except KeyboardInterrupt as error:
+                self.interruption = error
+            else:
+                return future.result() if error is None else error
+
+    def _in_greenlets(self, jobs: Sequence[Job[T]], timeout: float) -> list[T | BaseException]:
+        tasks: list[asyncio.Future[T]] = [asyncio.ensure_future(greenlet_spawn(job)) for job in jobs]
+        waiting = asyncio.ensure_future(asyncio.wait(tasks, timeout=timeout))
+        while not waiting.done():
+            try:
+                await_only(asyncio.wait([waiting]))
+            except (asyncio.CancelledError, KeyboardInterrupt) as error:
+                self.interruption = error
+        return [ended for task in tasks for ended in (outcome_of(task),)]
+
+
+def outcome_of(task: asyncio.Future[T]) -> T | BaseException:
+    if not task.done():
+        task.add_done_callback(retrieve)
+        task.cancel()
+        return TimeoutError()
+    if task.cancelled():
+        return asyncio.CancelledError()
+    error = task.exception()
+    return task.result() if error is None else error
+
+
+def retrieve(task: asyncio.Future[Any]) -> None:
+    """Else asyncio complains that nobody looked at its error."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def to_the_end(work: Coroutine[Any, Any, T] | asyncio.Task[T]) -> T:
+    """Await ``work`` to its end, even if this task is cancelled meanwhile; the cancellation is raised afterwards."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    result = task.result()
+    if cancelled is not None:
+        raise cancelled
+    return result
+
+
+class Workers:
+    """Threads that wait for work, as many as there is work; the interpreter does not wait for them at its end."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.forget_connections()
+        reset_after_fork(self)
+
+    def forget_connections(self) -> None:
+        """In a forked child: its parent's threads are not here."""
+        self._queue: SimpleQueue[tuple[Future[Any], Job[Any]]] = SimpleQueue()
+        self._idle = 0
+        self._lock = Lock()
+
+    def start(self, job: Job[T]) -> Future[T]:
+        future: Future[T] = Future()
+        with self._lock:
+            self._queue.put((future, job))
+            self._idle -= 1
+            missing = self._idle < 0
+            if missing:
+                self._idle = 0
+        if missing:
+            Thread(target=self._work, name="manybase", daemon=True).start()
+        return future
+
+    def _work(self) -> None:
+        while True:
+            try:
+                future, job = self._queue.get(timeout=IDLE)
+            except Empty:
+                with self._lock:
+                    if self._queue.empty() and self._idle > 0:
+                        self._idle -= 1
+                        return
+                continue
+            try:
+                result = job()
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            del future, job
+            with self._lock:
+                self._idle += 1
+
+
+@cache
+def workers() -> Workers:
+    return Workers()

@@ -1,0 +1,231 @@
+"""The decision table: for each atomic commit, what its coordinator decided. One statement each.
+
+``transaction_id`` is the primary key and thereby the arbiter: whoever inserts first, the coordinator its ``commit`` or
+a recovering process its ``abort``, has decided.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from manybase.gid import begun
+
+Outcome = Literal["commit", "abort"]
+
+TABLE = "manybase_decision"
+IDENTITY = "identity"  # a row that is no decision: what this table is called, wherever it is
+LATEST = 86_400  # seconds after its begin that a transaction may still be committed
+KEPT = 7 * LATEST  # seconds that an abort is kept: longer than any process could still try to commit
+
+
+@dataclass(frozen=True)
+class Statements:
+    """What differs between the servers."""
+
+    table: str
+    create: tuple[str, ...]
+    exists: str
+    now: str
+    age: str
+    insert: str
+    unless_there: str
+    wait: str | None
+    """Bounds how long an INSERT waits for another one of the same key, in this session."""
+
+
+POSTGRESQL = Statements(
+    table=f"manybase.{TABLE}",
+    create=(
+        "SELECT pg_advisory_xact_lock(7163384698592123713)",  # IF NOT EXISTS alone fails where two create at once
+        "CREATE SCHEMA IF NOT EXISTS manybase",
+        f"CREATE TABLE IF NOT EXISTS manybase.{TABLE} (transaction_id varchar(128) PRIMARY KEY, "
+        "outcome varchar(16) NOT NULL, participants text NOT NULL, decided_at timestamptz NOT NULL DEFAULT now())",
+    ),
+    exists=f"SELECT 1 WHERE to_regclass('manybase.{TABLE}') IS NOT NULL",
+    now="extract(epoch FROM clock_timestamp())",
+    age="extract(epoch FROM clock_timestamp() - decided_at)",
+    insert="INSERT INTO",
+    unless_there=" ON CONFLICT (transaction_id) DO NOTHING",
+    wait="SET lock_timeout = '5s'",
+)
+MYSQL = Statements(
+    table=TABLE,
+    create=(
+        f"CREATE TABLE IF NOT EXISTS {TABLE} (transaction_id varchar(128) CHARACTER SET ascii PRIMARY KEY, "
+        "outcome varchar(16) NOT NULL, participants text NOT NULL, decided_at bigint NOT NULL) ENGINE=InnoDB",
+    ),
+    exists=f"SELECT 1 FROM information_schema.tables WHERE table_schema = database() AND table_name = '{TABLE}'",
+    now="unix_timestamp()",
+    age="(unix_timestamp() - decided_at)",
+    insert="INSERT IGNORE INTO",
+    unless_there="",
+    wait="SET innodb_lock_wait_timeout = 5",
+)
+SQLITE = Statements(
+    table=TABLE,
+    create=(
+        f"CREATE TABLE IF NOT EXISTS {TABLE} (transaction_id text PRIMARY KEY, outcome text NOT NULL, "
+        "participants text NOT NULL, decided_at integer NOT NULL)",
+    ),
+    exists=f"SELECT 1 FROM sqlite_master WHERE name = '{TABLE}'",
+    now="CAST(strftime('%s', 'now') AS integer)",
+    age="(CAST(strftime('%s', 'now') AS integer) - decided_at)",
+    insert="INSERT OR IGNORE INTO",
+    unless_there="",
+    wait=None,
+)
+BY_DIALECT: Mapping[str, Statements] = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL, "sqlite": SQLITE}
+
+
+def of(connection: Connection) -> Statements:
+    return BY_DIALECT[connection.dialect.name]
+
+
+def create(connection: Connection) -> str:
+    """The identity of the decision table, which exists from now on. ``connection`` commits by itself."""
+    this = of(connection)
+    if connection.exec_driver_sql(this.exists).first() is None:
+        make(connection, this)
+    found = identity(connection)
+    if found is None:
+        connection.exec_driver_sql(row(this, IDENTITY, "identity", uuid.uuid4().hex[:8], unless_there=True))
+        found = identity(connection)
+    assert found is not None
+    return found
+
+
+def make(connection: Connection, this: Statements) -> None:
+    if this is not POSTGRESQL:
+        for statement in this.create:
+            connection.exec_driver_sql(statement)
+        return
+    # In one transaction, which the lock needs, on a connection that commits each statement by itself.
+    connection.exec_driver_sql("BEGIN")
+    try:
+        for statement in this.create:
+            connection.exec_driver_sql(statement)
+    except DBAPIError:
+        connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")
+
+
+def script(dialect: str) -> str:
+    """What an administrator runs, where the application may not create tables."""
+    return "; ".join(statement for statement in BY_DIALECT[dialect].create if statement.startswith("CREATE"))
+
+
+def identity(connection: Connection) -> str | None:
+    """What the decision table is called, or None where there is none."""
+    this = of(connection)
+    if connection.exec_driver_sql(this.exists).first() is None:
+        return None
+    asked = f"SELECT participants FROM {this.table} WHERE transaction_id = '{IDENTITY}'"
+    found: str | None = connection.exec_driver_sql(asked).scalar()
+    return found
+
+
+def commit(dialect: str, transaction: str, participants: Iterable[str], schema: str | None = None) -> str:
+    """SQL for the coordinator's own transaction: it is decided once that is committed.
+
+    It fails where a recovering process was first, and where the transaction is so old that nobody remembers that.
+    """
+    this = BY_DIALECT[dialect]
+    in_time = f"CASE WHEN abs({this.now} - {begun(transaction):.0f}) < {LATEST} THEN 'commit' END"
+    return (
+        f"INSERT INTO {table_in(dialect, schema)} (transaction_id, outcome, participants, decided_at) VALUES "
+        + values(this, transaction, in_time, ",".join(participants))
+    )
+
+
+def table_in(dialect: str, schema: str | None) -> str:
+    """The table as SQL names it: for a SQLite file that is attached to a connection, with its schema there."""
+    table = BY_DIALECT[dialect].table
+    return table if schema is None else f'"{schema}".{table}'
+
+
+def pointer(transaction: str, participant: str, coordinator: str, identity: str) -> str:
+    """SQL for an XA branch: it takes along who its coordinator is, where dirty reads find it."""
+    return (
+        "INSERT INTO "
+        + TABLE
+        + " (transaction_id, outcome, participants, decided_at) VALUES "
+        + values(MYSQL, f"{transaction}:{participant}", "'prepared'", f"{coordinator}.{identity}")
+    )
+
+
+def coordinator_of(connection: Connection, transaction: str, participant: str) -> tuple[str, str] | None:
+    """The coordinator of a prepared XA branch and its identity, which the branch itself carries."""
+    asked = f"SELECT participants FROM {TABLE} WHERE transaction_id = '{transaction}:{participant}'"
+    connection.exec_driver_sql("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
+    try:
+        found: str | None = connection.exec_driver_sql(asked).scalar()
+    finally:
+        connection.exec_driver_sql("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    if found is None:
+        return None
+    name, _, identity = found.rpartition(".")
+    return name, identity
+
+
+def outcome(connection: Connection, transaction: str) -> Outcome | None:
+    asked = f"SELECT outcome FROM {of(connection).table} WHERE transaction_id = '{transaction}'"
+    found: Outcome | None = connection.exec_driver_sql(asked).scalar()
+    return found
+
+
+def arbitrate(connection: Connection, transaction: str) -> Outcome:
+    """What is decided; undecided so far, it is an abort from now on. Waits for a decision that is being committed."""
+    this = of(connection)
+    if this.wait is not None:
+        connection.exec_driver_sql(this.wait)
+    connection.exec_driver_sql(row(this, transaction, "abort", "", unless_there=True))
+    decided = outcome(connection, transaction)
+    assert decided is not None
+    return decided
+
+
+def commits(connection: Connection, older_than: float) -> dict[str, tuple[str, ...]]:
+    """The participants of each commit that is not forgotten yet."""
+    this = of(connection)
+    asked = f"SELECT transaction_id, participants FROM {this.table} WHERE outcome = 'commit' AND {this.age} >= "
+    found = connection.exec_driver_sql(f"{asked}{older_than:f}").all()
+    return {transaction: tuple(filter(None, names.split(","))) for transaction, names in found}
+
+
+def forget(dialect: str, transactions: Iterable[str], schema: str | None = None) -> str:
+    """SQL that deletes commits which no participant needs any more."""
+    listed = ", ".join(f"'{transaction}'" for transaction in transactions)
+    table = table_in(dialect, schema)
+    return f"DELETE FROM {table} WHERE outcome = 'commit' AND transaction_id IN ({listed})"
+
+
+def forget_aborts(connection: Connection) -> None:
+    """Delete the aborts that no process can be waiting to overrule any more."""
+    this = of(connection)
+    connection.exec_driver_sql(f"DELETE FROM {this.table} WHERE outcome = 'abort' AND {this.age} > {KEPT}")
+
+
+def forget_pointers(connection: Connection) -> None:
+    """Delete what committed XA branches have left behind; those that are not committed, nobody sees here."""
+    found = connection.exec_driver_sql(f"SELECT transaction_id FROM {TABLE} WHERE outcome = 'prepared'").scalars().all()
+    for key in found:  # one by one: a DELETE that searches would wait for the branches that are in doubt
+        connection.exec_driver_sql(f"DELETE FROM {TABLE} WHERE transaction_id = '{key}'")
+
+
+def row(this: Statements, key: str, outcome: str, participants: str, *, unless_there: bool) -> str:
+    insert = this.insert if unless_there else "INSERT INTO"
+    ending = this.unless_there if unless_there else ""
+    columns = "(transaction_id, outcome, participants, decided_at)"
+    return f"{insert} {this.table} {columns} VALUES {values(this, key, repr(outcome), participants)}{ending}"
+
+
+def values(this: Statements, key: str, outcome: str, participants: str) -> str:
+    now = "now()" if this is POSTGRESQL else this.now
+    return f"('{key}', {outcome}, '{participants}', {now})"

@@ -1,0 +1,259 @@
+"""Recovery: find what atomic commits have left prepared, ask the coordinator of each how it ended, and end it.
+
+Any process may do it at any time, several at once too: the primary key of the decision table decides between them and
+a coordinator that still lives. Age is politeness towards that one, not safety.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.util import greenlet_spawn
+
+from manybase import decision, twophase
+from manybase.engines import Databases
+from manybase.errors import ConfigurationError
+from manybase.gid import Gid, Xid
+from manybase.participants import MYSQL, is_volatile, url_of
+from manybase.twophase import mysql, postgresql
+
+MIN_AGE = 60.0  # seconds for which a commit is left to the process that began it
+Ended = Literal["committed", "rolled back", "left"]
+
+
+@dataclass(frozen=True)
+class InDoubt:
+    """A transaction that is prepared in ``database`` and not ended there, for ``age`` seconds.
+
+    ``decided`` is what its coordinator says, None where that has decided nothing yet or cannot be asked; ``why`` then
+    says why not.
+    """
+
+    transaction_id: str
+    database: str
+    coordinator: str | None
+    age: float
+    decided: decision.Outcome | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """How a transaction in doubt ended in ``database``; ``why`` it was left, where it was."""
+
+    transaction_id: str
+    database: str
+    ended: Ended
+    why: str = ""
+
+
+@dataclass
+class Report:
+    """What one pass of recovery has done. ``unreachable``: databases that did not answer."""
+
+    resolutions: list[Resolution] = field(default_factory=list)
+    unreachable: list[str] = field(default_factory=list)
+    forgotten: int = 0
+
+    @property
+    def left(self) -> list[Resolution]:
+        return [each for each in self.resolutions if each.ended == "left"]
+
+
+def resolve(
+    databases: Databases,
+    transaction_id: str | None = None,
+    *,
+    min_age: float = MIN_AGE,
+    asyncio: bool = False,
+) -> Report:
+    """End all transactions that have been in doubt for ``min_age`` seconds; a named one, whatever its age.
+
+    Touches nothing but what these ``databases`` prepared under their ``app``, only on primaries, and only where the
+    coordinator is declared, answers, and is the one it was: everything else is left, with the reason.
+    """
+    return Pass(databases, transaction_id, min_age, asyncio=asyncio).run()
+
+
+async def aresolve(databases: Databases, transaction_id: str | None = None, *, min_age: float = MIN_AGE) -> Report:
+    """As ``resolve``, under asyncio."""
+    return await greenlet_spawn(resolve, databases, transaction_id, min_age=min_age, asyncio=True)
+
+
+def in_doubt(databases: Databases, *, asyncio: bool = False) -> list[InDoubt]:
+    """What is prepared and not ended, oldest first. Nothing changes; a database that does not answer is passed over."""
+    found: list[InDoubt] = []
+    this = Pass(databases, None, 0, asyncio=asyncio)
+    for name in this.two_phase:
+        with suppress(SQLAlchemyError, OSError), this.connected(name) as connection:
+            found.extend(this.described(name, connection))
+    return sorted(found, key=lambda each: -each.age)
+
+
+async def ain_doubt(databases: Databases) -> list[InDoubt]:
+    """As ``in_doubt``, under asyncio."""
+    return await greenlet_spawn(in_doubt, databases, asyncio=True)
+
+
+class Left(Exception):
+    """Why a transaction stays in doubt for now."""
+
+
+class Pass:
+    """One pass over all databases."""
+
+    def __init__(self, databases: Databases, transaction: str | None, min_age: float, *, asyncio: bool) -> None:
+        self.databases = databases
+        self.transaction = transaction
+        self.min_age = min_age
+        self.asyncio = asyncio
+        self.report = Report()
+
+    @property
+    def two_phase(self) -> list[str]:
+        """The databases that may have prepared something."""
+        return [each for each in self.databases.names if self._backend(each) in ("postgresql", *MYSQL)]
+
+    def run(self) -> Report:
+        for name in self.two_phase:
+            try:
+                with self.connected(name) as connection:
+                    self._resolve_in(name, connection)
+            except (SQLAlchemyError, OSError, TimeoutError):
+                self.report.unreachable.append(name)
+        if self.transaction is None:
+            self._forget()
+        return self.report
+
+    @contextmanager
+    def connected(self, name: str) -> Iterator[Connection]:
+        if self._backend(name) not in decision.BY_DIALECT:
+            raise ConfigurationError(f"manybase knows no two-phase commit for {name!r}.")
+        with self.databases.aside(name, asyncio=self.asyncio).connect() as connection:
+            yield connection
+
+    def described(self, name: str, connection: Connection) -> Iterator[InDoubt]:
+        for each, age in self._prepared_in(name, connection):
+            coordinator: str | None = None
+            decided: decision.Outcome | None = None
+            why = ""
+            try:
+                coordinator, identity = self._coordinator_of(each, connection)
+                asked = partial(decision.outcome, transaction=each.transaction)
+                decided = self._ask(coordinator, identity, asked)
+            except Left as reason:
+                why = str(reason)
+            yield InDoubt(each.transaction, name, coordinator, age, decided, why)
+
+    def _resolve_in(self, name: str, connection: Connection) -> None:
+        if not is_primary(connection):
+            return
+        for each, age in self._prepared_in(name, connection):
+            if self.transaction is None and age < self.min_age:
+                continue
+            if self.transaction in (None, each.transaction):
+                self.report.resolutions.append(self._resolve_one(name, connection, each))
+
+    def _resolve_one(self, name: str, connection: Connection, each: Gid | Xid) -> Resolution:
+        try:
+            coordinator, identity = self._coordinator_of(each, connection)
+            decided = self._ask(coordinator, identity, partial(decision.arbitrate, transaction=each.transaction))
+            end = twophase.commit_prepared if decided == "commit" else twophase.roll_back_prepared
+            if not end(connection, each):
+                raise Left("somebody else is at it: the connection that prepared it, or another recovery")
+        except Left as reason:
+            return Resolution(each.transaction, name, "left", str(reason))
+        except SQLAlchemyError as error:
+            if connection.invalidated:
+                raise
+            return Resolution(each.transaction, name, "left", f"the server refused ({type(error).__name__})")
+        return Resolution(each.transaction, name, "committed" if decided == "commit" else "rolled back")
+
+    def _prepared_in(self, name: str, connection: Connection) -> list[tuple[Gid | Xid, float]]:
+        listed: Callable[[Connection, str], Iterator[tuple[Gid | Xid, float]]]
+        listed = mysql.prepared if connection.dialect.name in MYSQL else postgresql.prepared
+        return [(each, age) for each, age in listed(connection, self.databases.app) if each.participant == name]
+
+    def _coordinator_of(self, each: Gid | Xid, connection: Connection) -> tuple[str, str]:
+        if isinstance(each, Gid):
+            return each.coordinator, each.identity
+        with suppress(SQLAlchemyError):
+            found = decision.coordinator_of(connection, each.transaction, each.participant)
+            if found is not None:
+                return found
+        raise Left("it is not of this database, or another application's: it carries no coordinator here")
+
+    def _ask(
+        self, coordinator: str, identity: str, question: Callable[[Connection], decision.Outcome | None]
+    ) -> decision.Outcome | None:
+        if coordinator not in self.databases:
+            raise Left(f"its coordinator {coordinator!r} is not declared here")
+        try:
+            with self.connected(coordinator) as connection:
+                if not is_primary(connection):
+                    raise Left(f"its coordinator {coordinator!r} is a replica here")
+                if decision.identity(connection) != identity:
+                    raise Left(f"the database declared as {coordinator!r} is another one than its coordinator")
+                return question(connection)
+        except (SQLAlchemyError, OSError) as error:
+            raise Left(f"its coordinator {coordinator!r} does not answer") from error
+
+    def _forget(self) -> None:
+        """Delete the decisions that no participant needs any more: first read them, then look what is prepared.
+
+        In the other order, a commit that came in between would be forgotten before it is finished.
+        """
+        decided = {name: self._commits_of(name) for name in self.databases.names}
+        prepared = {name: self._still_prepared(name) for name in self.two_phase}
+        for name, commits in decided.items():
+            done = [
+                transaction
+                for transaction, participants in commits.items()
+                if all(transaction not in (prepared.get(each) or {transaction}) for each in participants)
+            ]
+            self._delete(name, done)
+
+    def _commits_of(self, name: str) -> dict[str, tuple[str, ...]]:
+        with suppress(SQLAlchemyError, OSError, ConfigurationError), self.connected(name) as connection:
+            if is_primary(connection) and decision.identity(connection) is not None:
+                return decision.commits(connection, self.min_age)
+        return {}
+
+    def _still_prepared(self, name: str) -> set[str | None] | None:
+        """None where it cannot be told."""
+        with suppress(SQLAlchemyError, OSError), self.connected(name) as connection:
+            if is_primary(connection):
+                return {None, *(each.transaction for each, _ in self._prepared_in(name, connection))}
+        return None
+
+    def _delete(self, name: str, transactions: list[str]) -> None:
+        with suppress(SQLAlchemyError, OSError, ConfigurationError), self.connected(name) as connection:
+            if not is_primary(connection) or decision.identity(connection) is None:
+                return
+            for some in batches(transactions):
+                connection.exec_driver_sql(decision.forget(connection.dialect.name, some))
+                self.report.forgotten += len(some)
+            decision.forget_aborts(connection)
+            if connection.dialect.name in MYSQL:
+                decision.forget_pointers(connection)
+
+    def _backend(self, name: str) -> str | None:
+        url = url_of(self.databases, name)
+        return None if url is None or is_volatile(url) else url.get_backend_name()
+
+
+def is_primary(connection: Connection) -> bool:
+    if connection.dialect.name == "postgresql":
+        return postgresql.is_primary(connection)
+    return connection.dialect.name not in MYSQL or mysql.is_primary(connection)
+
+
+def batches(transactions: list[str], size: int = 500) -> Iterator[Collection[str]]:
+    for start in range(0, len(transactions), size):
+        yield transactions[start : start + size]

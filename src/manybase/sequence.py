@@ -1,0 +1,69 @@
+"""Sequence: participants committed one after the other, and the truth when that tears."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection
+
+from manybase.errors import PartialCommitError
+from manybase.participants import Participant
+from manybase.twophase import mysql
+from manybase.wire import commit, is_lost
+
+
+def commit_in_order(participants: Sequence[Participant]) -> None:
+    """Commit each participant; the first that fails ends it, and those after it are rolled back.
+
+    Nothing committed so far and a server that answered: its own error passes, as from a plain session. Otherwise
+    ``PartialCommitError`` names what is committed, rolled back, and unknown because the connection broke in COMMIT.
+    """
+    committed: list[str] = []
+    for each in participants:
+        try:
+            commit_one(each)
+        except BaseException as error:
+            unknown = [each.name] if is_lost(error) else []
+            left = [other for other in participants if other.name not in committed and other.name not in unknown]
+            roll_back(left)
+            if not committed and not unknown:
+                raise
+            torn = PartialCommitError(committed, [other.name for other in left], unknown)
+            if isinstance(error, Exception):
+                raise torn from error
+            error.add_note(str(torn))  # a cancelled task or Ctrl-C stays what it is
+            raise
+        committed.append(each.name)
+
+
+def commit_one(participant: Participant) -> None:
+    """COMMIT, without preparing; a connection that is lost or left in the middle is invalid from then on."""
+    try:
+        if participant.xid is None:
+            commit(participant.connection)
+        else:
+            mysql.commit(participant.connection, participant.xid)
+    except BaseException as error:
+        if is_lost(error):
+            invalidate(participant.connection, error)
+        raise
+
+
+def roll_back(participants: Iterable[Participant]) -> None:
+    """Roll back what is not prepared, so that nothing holds a lock until the session gets round to it."""
+    for each in participants:
+        connection = each.connection
+        if connection.closed or connection.invalidated:
+            continue
+        try:
+            if each.xid is None:
+                connection.dialect.do_rollback(connection.connection)
+            else:
+                mysql.roll_back(connection, each.xid)
+        except Exception as error:  # a broken connection rolls back by itself, on the server
+            invalidate(connection, error)
+
+
+def invalidate(connection: Connection, error: BaseException) -> None:
+    if not connection.closed and not connection.invalidated:
+        connection.invalidate(error)

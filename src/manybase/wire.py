@@ -1,0 +1,151 @@
+"""Wire: one statement on the connection of a transaction, past SQLAlchemy's and the driver's idea of that transaction.
+
+PREPARE TRANSACTION, XA and COMMIT PREPARED end and finish transactions behind their backs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.util import await_only
+
+from manybase.concurrency import workers
+
+TRACKS_BY_ITSELF = ("asyncpg", "psycopg2")  # psycopg asks the server's last answer instead
+
+
+def run(connection: Connection, sql: str) -> str | None:
+    """Run ``sql`` as it is; what the server calls it afterwards (its command tag), where the driver tells.
+
+    Raises SQLAlchemy's errors, ``connection_invalidated`` where the connection is lost.
+    """
+    try:
+        return send(connection, sql)
+    except DBAPIError:
+        raise
+    except Exception as error:
+        raise wrapped(connection, sql, error) from error
+
+
+def send(connection: Connection, sql: str) -> str | None:
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.driver == "asyncpg":
+        tag: str = await_only(driver.execute(sql))
+        return tag
+    if connection.dialect.driver in ("psycopg", "psycopg_async"):
+        return with_psycopg(driver, sql, asyncio=connection.dialect.is_async)
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(sql)
+        return getattr(cursor, "statusmessage", None)
+    finally:
+        cursor.close()
+
+
+def with_psycopg(driver: Any, sql: str, *, asyncio: bool) -> str | None:
+    between = driver.info.transaction_status == 0 and not driver.autocommit  # then it would send BEGIN first
+    if between:
+        set_autocommit(driver, True, asyncio=asyncio)
+    try:
+        cursor = await_only(driver.execute(sql)) if asyncio else driver.execute(sql)
+        while cursor.nextset():
+            pass
+        tag: str | None = cursor.statusmessage
+        return tag
+    finally:
+        if between and not driver.closed:
+            set_autocommit(driver, False, asyncio=asyncio)
+
+
+def set_autocommit(driver: Any, value: bool, *, asyncio: bool) -> None:
+    if asyncio:
+        await_only(driver.set_autocommit(value))
+    else:
+        driver.autocommit = value
+
+
+def commit(connection: Connection) -> None:
+    """COMMIT below SQLAlchemy's transaction object, whose own COMMIT, sent later, then finds nothing to do."""
+    try:
+        connection.dialect.do_commit(connection.connection)
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise wrapped(connection, "COMMIT", error) from error
+
+
+def settle(connection: Connection) -> None:
+    """After what it knows nothing of, let the driver's own COMMIT or ROLLBACK find a transaction to end.
+
+    Without one PostgreSQL writes a warning into its log, each time.
+    """
+    if connection.dialect.driver in TRACKS_BY_ITSELF:
+        run(connection, "BEGIN")
+
+
+def wrapped(connection: Connection, sql: str, error: Exception) -> Exception:
+    """The error that SQLAlchemy raises for this one of the driver."""
+    dialect = connection.dialect
+    if not isinstance(error, dialect.loaded_dbapi.Error):  # asyncpg's own: SQLAlchemy translates only what it sends
+        return translated(connection, sql, error)
+    lost = dialect.is_disconnect(error, connection.connection.dbapi_connection, None)
+    known = DBAPIError.instance(sql, None, error, dialect.loaded_dbapi.Error, True, lost, dialect)
+    return known if isinstance(known, Exception) else error
+
+
+def translated(connection: Connection, sql: str, error: Exception) -> Exception:
+    driver: Any = connection.connection.driver_connection
+    lost = isinstance(error, OSError) or bool(getattr(driver, "is_closed", bool)())
+    state = getattr(error, "sqlstate", None)
+    if state is None and not lost:
+        return error
+    kind = IntegrityError if (state or "").startswith("23") else OperationalError
+    return kind(sql, None, error, hide_parameters=True, connection_invalidated=lost)
+
+
+def sqlstate(error: BaseException | None) -> str | None:
+    """What SQL standard and PostgreSQL call the failure, five letters and digits."""
+    origin = getattr(error, "orig", error)
+    state = getattr(origin, "sqlstate", None) or getattr(origin, "pgcode", None)
+    return state if isinstance(state, str) else None
+
+
+def mysql_code(error: BaseException | None) -> int | None:
+    """What MySQL and MariaDB call the failure."""
+    arguments = getattr(getattr(error, "orig", error), "args", None)
+    code = arguments[0] if arguments else None
+    return code if isinstance(code, int) else None
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the server did not answer, so that what was asked may have happened all the same."""
+    return not isinstance(error, DBAPIError) or error.connection_invalidated
+
+
+class Nothing:
+    """Takes the place of a DBAPI connection that nobody may use any more: whatever ends a transaction does nothing."""
+
+    def nothing(self, *_: Any) -> None: ...
+
+    commit = rollback = close = terminate = nothing
+
+
+def abandon(connection: Connection) -> None:
+    """Take a lost or stuck DBAPI connection out of its pool, in the middle of a transaction whose outcome is known.
+
+    SQLAlchemy still commits or rolls back its own transaction object, and must find that easy.
+    """
+    if connection.closed or is_abandoned(connection):
+        return
+    proxied: Any = connection.connection
+    lost, dialect = proxied.dbapi_connection, connection.dialect
+    connection.detach()
+    proxied.dbapi_connection = Nothing()
+    if dialect.is_async:
+        dialect.do_terminate(lost)
+    else:
+        workers().start(lambda: dialect.do_close(lost))  # may wait for the thread that is stuck in it
+
+
+def is_abandoned(connection: Connection) -> bool:
+    return connection.invalidated or isinstance(connection.connection.dbapi_connection, Nothing)
