@@ -13,6 +13,7 @@ from sqlalchemy.orm.util import AliasedClass
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
+from manybase.attaching import Files
 from manybase.commit import commit_in_order
 from manybase.engines import Bind, Databases
 from manybase.errors import ConfigurationError
@@ -65,6 +66,8 @@ class Session(SQLAlchemySession):
         self._participants: dict[str, Connection] = {}
         self._foreign: set[Connection] = set()  # connections of the caller's own: theirs to commit
         super().__init__(**options)
+        together = atomic and database is None and not self.twophase and databases.files
+        self._files = Files(databases, asyncio=asyncio) if together else None
 
     def route(self, statement: Any, *, database: str | None = None) -> Route:
         """Where a statement (or a mapped class) would go, and why. Nothing runs; raises what running it would raise."""
@@ -84,11 +87,17 @@ class Session(SQLAlchemySession):
         **arguments: Any,
     ) -> Bind:
         """The engine for a statement or a mapped class: SQLAlchemy's hook, asked for everything that runs."""
+        files = self._files
         if bind is None:
-            bind = self._find_bind(clause, mapper, database)
+            name = self._name_for(clause, mapper, database)
+            bind = self.databases.bind(name, asyncio=self._asyncio)
             if self._ticket is None or not self._ticket.taken:
                 self._take_slots()
-        if isinstance(bind, Connection):
+            if files is not None:
+                return files.bind(self, name, bind, clause, mapper)
+        elif files is not None:
+            bind = files.given(self, bind)
+        if isinstance(bind, Connection) and (files is None or not files.holds(bind)):
             self._foreign.add(bind)
         return bind
 
@@ -195,7 +204,13 @@ def note_participant(session: Session, transaction: SessionTransaction, connecti
     if transaction.parent is not None or connection in session._foreign:
         return
     participants = session._participants
-    participants[session.databases.name_of(connection.engine) or f"undeclared engine {len(participants)}"] = connection
+    name = session.databases.name_of(connection.engine)
+    if session._files is not None:
+        session._files.begin(name, connection)
+        if session._files.holds(connection):  # the first file's COMMIT is its own, and begins here if SQLAlchemy does
+            commit_together(session, connection)
+            return
+    participants[name or f"undeclared engine {len(participants)}"] = connection
     if len(participants) == 2:
         for each in participants.values():
             commit_together(session, each)
@@ -230,6 +245,8 @@ def forget_transaction(session: Session, transaction: SessionTransaction) -> Non
     if transaction.parent is None:
         session._participants.clear()
         session._foreign.clear()
+        if session._files is not None:
+            session._files.forget()
         session._release_slots()
 
 
