@@ -15,9 +15,14 @@ from manybase.errors import RoutingError
 SCHEMAS = "manybase: databases by schema"  # in the info of a DBAPI connection that has files attached
 NAMES_TABLES = re.compile(r"\b(?:from|into|update|join|table|pragma)\b|\bin\s+[^\s(]", re.IGNORECASE)
 COMMENTS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
-BEGIN = re.compile(r"begin\b", re.IGNORECASE)
 KEEPS_ITS_SQL = re.compile(r"create\s+(?:temp\w*\s+)?(?:view|trigger)\b", re.IGNORECASE)
 PRAGMA = re.compile(r"""pragma\s+["'`\[]?([\w-]+)["'`\]]?\s*\.""", re.IGNORECASE)
+OF_THE_CONNECTION = re.compile(
+    r"pragma\s+(?:database_list|(?:defer_)?foreign_keys|busy_timeout|compile_options|\w+_list\s*$)", re.IGNORECASE
+)
+TABLES_OF_NO_FILE = re.compile(
+    r"\b(?:json_each|json_tree|generate_series)\b", re.IGNORECASE
+)  # SQLite files them in main
 LIKE_INITIALIZED = ("server_version_info", "default_isolation_level")
 
 
@@ -37,6 +42,10 @@ class Shared:
 
     def do_release_savepoint(self, connection: Connection, name: str) -> None:
         self.unless_gone(connection, f"RELEASE {self.own(name)}")
+
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        if not (is_begin(statement) and in_transaction(context.root_connection)):
+            super().do_execute(cursor, statement, parameters, context)  # type: ignore[misc]  # mixed into a dialect
 
     def set_isolation_level(self, dbapi_connection: Any, level: str) -> None:
         raise RoutingError(
@@ -92,12 +101,12 @@ def sharing(own: Engine, alias: str, like: Dialect) -> Engine:
     """
     engine = own.execution_options(schema_translate_map={None: alias, "main": alias})
     engine.dialect = shared(own.dialect, alias, like)
-    event.listen(engine, "before_cursor_execute", stay_in_file, retval=True)
+    event.listen(engine, "before_cursor_execute", stay_in_file)
     return engine
 
 
-def shared(dialect: Dialect, alias: str, like: Dialect) -> Dialect:
-    made: Any = object.__new__(mixed(Shared, type(dialect)))
+def shared(dialect: Any, alias: str, like: Dialect) -> Dialect:
+    made: Any = object.__new__(mixed(Shared, dialect.__class__))
     vars(made).update(vars(dialect))
     made.statement_compiler = mixed(Noting, dialect.statement_compiler)
     made.alias = alias
@@ -114,24 +123,22 @@ def mixed(mixin: type, base: Any) -> type:
 
 def stay_in_file(
     connection: Connection, _cursor: object, sql: str, parameters: Any, context: Any, executemany: bool
-) -> tuple[str, Any]:
+) -> None:
     """Raw SQL names tables as it likes, and SQLite looks in the file that came first: refuse what would go there."""
     alias: str = connection.dialect.alias  # type: ignore[attr-defined]  # Shared has it
     bare = sql[COMMENTS.match(sql).end() :]  # type: ignore[union-attr]  # it matches the empty string too
-    if BEGIN.match(bare) and in_transaction(connection):
-        return "", parameters  # a "begin" listener of the file's own engine: the transaction is there already
+    if is_begin(bare):
+        return  # a "begin" listener of the file's own engine: not sent where there is a transaction
     if KEEPS_ITS_SQL.match(bare):
         refuse(connection, alias, "creates a view or a trigger, which would keep the name of this connection's schema")
     if context.execution_options["schema_translate_map"].get(None) != alias:
         refuse(connection, alias, "has a schema_translate_map of its own")
-    if is_raw(sql, context):
-        if "pragma" in bare.lower():
-            found = PRAGMA.match(bare)
-            if found is None or found[1].lower() != alias.lower():
-                refuse(connection, alias, f"names no file in its PRAGMA, which is PRAGMA {quoted(alias)}.name")
-        else:
-            refuse_strays(connection, alias, sql, parameters, executemany)
-    return sql, parameters
+    if not is_raw(sql, context):
+        return
+    if "pragma" not in bare.lower():
+        refuse_strays(connection, alias, sql, parameters, executemany)
+    elif not is_own_pragma(bare, alias):
+        refuse(connection, alias, f"names no file in its PRAGMA, which is PRAGMA {quoted(alias)}.name")
 
 
 def stay_in_main(
@@ -143,12 +150,19 @@ def stay_in_main(
         refuse_strays(connection, "main", sql, parameters, executemany)
 
 
+def is_own_pragma(bare: str, alias: str) -> bool:
+    found = PRAGMA.match(bare)
+    return bool(OF_THE_CONNECTION.match(bare)) if found is None else found[1].lower() == alias.lower()
+
+
 def is_raw(sql: str, context: Any) -> bool:
     compiled = context.compiled
     if compiled is None or isinstance(compiled.statement, DDL):
         return True
     # A default that is a SELECT is compiled without the map, and runs with the context of its INSERT.
-    return getattr(compiled, "names_tables_itself", False) or (sql != context.statement and sql.startswith("SELECT"))
+    return getattr(compiled, "names_tables_itself", False) or (
+        sql.startswith("SELECT") and sql != getattr(context, "statement", None)
+    )
 
 
 def refuse_strays(connection: Connection, alias: str, sql: str, parameters: Any, executemany: bool) -> None:
@@ -164,8 +178,19 @@ def touched(connection: Connection, sql: str, parameters: Any, executemany: bool
         steps = send(connection, f"EXPLAIN {sql}", parameters[0] if executemany else parameters)
     except DBAPIError:
         return set()  # it says so itself, when it runs
-    numbers = {step[2] for step in steps if step[1] in ("Transaction", "Vacuum")}
+    numbers = opened(steps, virtual=not TABLES_OF_NO_FILE.search(sql))
     return {name for number, name, _ in send(connection, "PRAGMA database_list") if number in numbers}
+
+
+def opened(steps: list[Any], *, virtual: bool) -> set[int]:
+    """The numbers of the schemas that a program opens: https://www.sqlite.org/opcode.html."""
+    tables = {third for _, opcode, _, _, third, *_ in steps if opcode in ("OpenRead", "OpenWrite")}
+    virtual = virtual and any(opcode == "VOpen" for _, opcode, *_ in steps)
+    return tables | {
+        first
+        for _, opcode, first, second, *_ in steps
+        if opcode == "Vacuum" or (opcode == "Transaction" and (second or virtual))
+    }
 
 
 def refuse(connection: Connection, alias: str, why: str) -> None:
@@ -177,6 +202,10 @@ def refuse(connection: Connection, alias: str, why: str) -> None:
         f"without a file in front is looked for in {schemas['main']!r} first. Write {quoted(alias)}.table, or use a "
         f"session of its own, Session(databases, database={name!r})."
     )
+
+
+def is_begin(sql: str) -> bool:
+    return sql[:5].upper() == "BEGIN"
 
 
 def in_transaction(connection: Connection) -> bool:
