@@ -356,14 +356,16 @@ def test_directory_that_is_missing(session_kind: SessionKind, tmp_path: Path) ->
 
 
 def test_options_that_only_one_connection_can_have(run: Run) -> None:
-    """Where the session says how to connect, each file has its own connection."""
+    """Where the transaction was begun with options of its own, each file has its own connection."""
 
     def body(session: Session) -> list[Any]:
+        options = {"isolation_level": "SERIALIZABLE"}
+        session.connection(bind_arguments={"mapper": User}, execution_options=options)
         session.add_all([User(name="ann"), Event(kind="x")])
         session.flush()
         return [groups(session)]
 
-    assert [{"shop": ["shop"]}] == run(body, execution_options={"isolation_level": "SERIALIZABLE"})
+    assert [{"shop": ["shop"]}] == run(body)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def play(session: Session, program: random.Random, steps: int) -> None:
     assert model.committed == found(session)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(20))
 def test_random_programs(session_kind: SessionKind, tmp_path: Any, seed: int) -> None:
     """Ten at a time: they end as the model of them says."""
 

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import DDL, Column, Integer, MetaData, Table, func, insert, inspect, literal_column, select, table, text
+from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Mapped, column_property, declarative_base
 
 from manybase import Database, Databases, RoutingError, Session
@@ -218,7 +219,7 @@ def test_text_in_a_mapping_and_in_a_default(session_kind: SessionKind, tmp_path:
         session.add(A(id=1))
         session.flush()
         for fails in (lambda: session.scalars(select(B)).all(), lambda: session.execute(insert(N))):
-            with pytest.raises(RoutingError, match="would use tables of database 'a'"):
+            with pytest.raises((RoutingError, StatementError), match="would use tables of database 'a'"):
                 fails()
 
     session_kind.run(declared, body)

@@ -106,7 +106,7 @@ class Files:
             decided
             or self._databases.is_taken_over
             or session.twophase
-            or DECIDED & {*session.execution_options, *engine.get_execution_options()}
+            or DECIDED & {*engine.get_execution_options()}
             or names_tables_itself(clause)
         ) and bool(mapper is not None if clause is None else self._databases.router.candidates(clause))
 
