@@ -126,15 +126,15 @@ def stay_in_file(
 ) -> None:
     """Raw SQL names tables as it likes, and SQLite looks in the file that came first: refuse what would go there."""
     alias: str = connection.dialect.alias  # type: ignore[attr-defined]  # Shared has it
+    if context.execution_options["schema_translate_map"].get(None) != alias:
+        refuse(connection, alias, "has a schema_translate_map of its own")
+    if not is_raw(sql, context):
+        return
     bare = sql[COMMENTS.match(sql).end() :]  # type: ignore[union-attr]  # it matches the empty string too
     if is_begin(bare):
         return  # a "begin" listener of the file's own engine: not sent where there is a transaction
     if KEEPS_ITS_SQL.match(bare):
         refuse(connection, alias, "creates a view or a trigger, which would keep the name of this connection's schema")
-    if context.execution_options["schema_translate_map"].get(None) != alias:
-        refuse(connection, alias, "has a schema_translate_map of its own")
-    if not is_raw(sql, context):
-        return
     if "pragma" not in bare.lower():
         refuse_strays(connection, alias, sql, parameters, executemany)
     elif not is_own_pragma(bare, alias):
@@ -157,7 +157,7 @@ def is_own_pragma(bare: str, alias: str) -> bool:
 
 def is_raw(sql: str, context: Any) -> bool:
     compiled = context.compiled
-    if compiled is None or isinstance(compiled.statement, DDL):
+    if compiled is None or context.isddl:
         return True
     # A default that is a SELECT is compiled without the map, and runs with the context of its INSERT.
     return getattr(compiled, "names_tables_itself", False) or (
@@ -220,14 +220,14 @@ def quoted(name: str) -> str:
 def send(connection: Connection, sql: str, parameters: Any = ()) -> list[Any]:
     """The rows of what manybase sends on its own account: no listener and no log sees it."""
     dialect = connection.dialect
-    cursor = connection.connection.cursor()
     try:
+        cursor = connection.connection.cursor()
         cursor.execute(sql, parameters)
-        return [*cursor.fetchall()]
+        rows = [*cursor.fetchall()]
+        cursor.close()
     except dialect.loaded_dbapi.Error as error:
         raise DBAPIError.instance(sql, None, error, dialect.loaded_dbapi.Error, dialect=dialect) from error
     except BaseException as error:
         connection.invalidate(error)  # cancelled in the middle: it must not go back to the pool as it is
         raise
-    finally:
-        cursor.close()
+    return rows
