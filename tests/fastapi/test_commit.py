@@ -73,7 +73,7 @@ def test_commit_that_fails(books: Databases, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/async", "/sync"])
 def test_commit_that_tears(books: Databases, path: str) -> None:
-    """With atomic=False one database is committed and the other failed: a 500 that says not to repeat it, and no more."""
+    """With atomic=False one is committed and the other failed: a 500 that says not to repeat it, and no more."""
     with serve(application(books, atomic=False)) as serving, serving.client() as client:
         failed = client.post(path, params={"broken": "second"})
         serving.assert_idle(books)
