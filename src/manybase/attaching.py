@@ -18,6 +18,7 @@ from manybase.journals import check_journals
 from manybase.sharing import NAMES_TABLES, SCHEMAS, quoted, send, sharing, stay_in_main
 
 SHARING = "manybase: the engine that shares a connection"  # kept with the file's own engine, lives as long as it
+DETACHES = "manybase: detaches what was attached"
 NO_ROOM = re.compile("too many attached databases|already in use")
 MAIN = {None: "main"}  # so that a table missing in the first file is not looked for in the others
 DECIDED = {"isolation_level", "schema_translate_map"}  # options that mean one connection, not several files on it
@@ -189,8 +190,9 @@ def alias_of(name: str, files: Iterable[str]) -> str:
 
 
 def detach_on_return(pool: Pool) -> None:
-    if not event.contains(pool, "reset", detach_files):
+    if not vars(pool).get(DETACHES):  # event.contains() goes by id(), and may mean a pool that is gone
         event.listen(pool, "reset", detach_files)
+        vars(pool)[DETACHES] = True
 
 
 def detach_files(connection: Any, record: ConnectionPoolEntry | None, state: PoolResetState) -> None:
