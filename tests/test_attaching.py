@@ -26,7 +26,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import selectinload
 from sqlalchemy.schema import CreateTable, DropTable
 
-from manybase import AsyncSession, Database, Databases, Session
+from manybase import AsyncSession, AtomicityError, Database, Databases, Session
 from manybase.attaching import alias_of
 from manybase.sharing import SCHEMAS
 from manybase.testing import rollback
@@ -233,7 +233,7 @@ def test_rollback_of_a_test(databases: Databases) -> None:
 
 
 def test_connection_of_its_own_for_text(run: Run) -> None:
-    """What names no table goes to the file's own connection, and the file stays on it until the transaction ends."""
+    """What names no table goes to the file's own connection; it stays there, so a commit of both is refused."""
 
     def body(session: Session) -> list[Any]:
         session.add(User(name="ann"))
@@ -246,10 +246,12 @@ def test_connection_of_its_own_for_text(run: Run) -> None:
         session.flush()
         assert "analytics" not in schemas(audit)
         assert {"shop": ["shop"]} == groups(session)
-        session.commit()
+        with pytest.raises(AtomicityError, match="before any text"):
+            session.commit()
+        session.rollback()
         return counts(session)
 
-    assert [1, 1, 1] == run(body)
+    assert [0, 0, 0] == run(body)
 
 
 def test_engine_of_an_attached_file_in_bind_arguments(run: Run) -> None:
@@ -308,7 +310,7 @@ def test_names_that_sqlite_takes_for_others(session_kind: SessionKind, tmp_path:
 
 
 def test_more_files_than_sqlite_attaches(session_kind: SessionKind, tmp_path: Path) -> None:
-    """Ten at most: one more has a connection of its own."""
+    """Ten at most: one more has a connection of its own, and cannot commit together with them."""
     names = [f"d{number:02}" for number in range(12)]
     tables = {name: Table("things", MetaData(), Column("id", Integer, primary_key=True)) for name in names}
     declared = Databases(*(Database(name, f"sqlite:///{tmp_path}/{name}.db", models=tables[name]) for name in names))
@@ -318,11 +320,16 @@ def test_more_files_than_sqlite_attaches(session_kind: SessionKind, tmp_path: Pa
             session.execute(insert(tables[name]).values())
         together = groups(session)
         assert ["d00", "d11"] == [*session._participants]
-        session.commit()
+        with pytest.raises(AtomicityError, match="eleven files at most"):
+            session.commit()
+        session.rollback()
         assert_nothing_attached(session)
-        return [together, {committed(session, name, "things") for name in names}]
+        for name in names[:11]:
+            session.execute(insert(tables[name]).values())
+        session.commit()
+        return [together, [committed(session, name, "things") for name in names]]
 
-    assert [{"d00": names[:11]}, {2}] == session_kind.run(declared, body)
+    assert [{"d00": names[:11]}, [1] * 11 + [0]] == session_kind.run(declared, body)
 
 
 def test_directory_that_is_missing(session_kind: SessionKind, tmp_path: Path) -> None:

@@ -101,7 +101,11 @@ def why_unable(databases: Databases, participant: Participant, *, asyncio: bool)
             return None
         return f"{name!r} has max_prepared_transactions = 0: set it to at least its max_connections and restart it."
     if participant.dialect == "sqlite":
-        return f"{', '.join(map(repr, participant.names))}: SQLite has no two-phase commit."
+        return (
+            f"{', '.join(map(repr, participant.names))}: SQLite has no two-phase commit, and its files commit together "
+            "on one connection only: they get it by statements that name tables, before any text() or connection(), "
+            "eleven files at most."
+        )
     return f"{name!r}: manybase knows no two-phase commit for {participant.dialect}."
 
 
