@@ -18,7 +18,7 @@ FLOORS = [
     "unfinished wire",
     "ownership routing tables twophase",
     "connecting decision engines sharing",
-    "atomic attaching commit coordinators journals participants prepared_slots recovery sequence",
+    "atomic attaching commit coordinators journals participants prepared_slots recovery sequence untransactional",
     "session",
     "aio",
     "health testing",

@@ -18,12 +18,13 @@ from manybase.commit import commit_together
 from manybase.engines import Bind, Databases
 from manybase.errors import ConfigurationError
 from manybase.gid import Xid, new_transaction
-from manybase.participants import MYSQL, Participant, begins_as_xa, prepare_to_write
+from manybase.participants import MYSQL, Participant, begins_as_xa, keep_decisions_in_file
 from manybase.routing import ReadBy, Route
 from manybase.scope import Scope
 from manybase.sequence import commit_in_order, roll_back
 from manybase.slots import Ticket
 from manybase.twophase import mysql
+from manybase.untransactional import refuse_what_is_fixed_at_once, tables_without_transactions
 
 EVERYTHING = Scope()
 ONE_AFTER_THE_OTHER = Scope(atomic=False)
@@ -72,6 +73,7 @@ class Session(SQLAlchemySession):
         self._is_atomic = atomic and database is None and len(databases) > 1 and not options.get("twophase")
         self._writers: set[str] = set()  # those not proven to have only read
         self._branches: dict[str, Xid] = {}  # transactions that began as XA
+        self._fixed_at_once: dict[str, frozenset[str]] = {}  # tables of MySQL that no rollback reaches
         self._transaction_id: str | None = None
         self._foreign: set[Connection] = set()  # connections of the caller's own: theirs to commit
         super().__init__(**options)
@@ -174,8 +176,11 @@ class Session(SQLAlchemySession):
             named = named_by(clause)
         candidates = self._candidates(clause, mapper)
         name = self._one_of(candidates, named)
-        if self._is_atomic and not isinstance(candidates, ReadBy) and name not in self._writers:
-            self._note_writer(name)
+        if self._is_atomic and not isinstance(candidates, ReadBy):
+            if name not in self._writers:
+                self._note_writer(name)
+            if name in self._fixed_at_once:
+                refuse_what_is_fixed_at_once(name, self._fixed_at_once[name], clause, mapper)
         return name
 
     def _name_for(self, clause: Any, mapper: Any, named: str | None) -> str:
@@ -221,7 +226,9 @@ class Session(SQLAlchemySession):
         self._writers.add(name)
         if (self._asyncio and not in_greenlet()) or self.databases.is_taken_over:
             return
-        prepare_to_write(self.databases, name, asyncio=self._asyncio)
+        keep_decisions_in_file(self.databases, name, asyncio=self._asyncio)
+        if tables := tables_without_transactions(self.databases, name, asyncio=self._asyncio):
+            self._fixed_at_once[name] = tables
 
     def _take_slots(self) -> None:
         ticket = self._ticket
