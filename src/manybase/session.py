@@ -23,6 +23,7 @@ from manybase.routing import ReadBy, Route
 from manybase.scope import Scope
 from manybase.sequence import commit_in_order, roll_back
 from manybase.slots import Ticket
+from manybase.steps import observers
 from manybase.twophase import mysql
 from manybase.untransactional import refuse_what_is_fixed_at_once, tables_without_transactions
 
@@ -219,8 +220,13 @@ class Session(SQLAlchemySession):
             if files is not None:
                 check_journals_of(files, participants)
             commit_together(self.databases, participants, transaction=transaction, asyncio=self._asyncio)
-        else:
-            commit_in_order(participants)
+            return
+        if self._is_atomic and observers and len(participants) > 1:
+            raise ConfigurationError(
+                "fail_at() cannot strike inside rollback(): nothing can be prepared in a transaction that never "
+                "commits, so the commits there are not atomic. Run this test without rollback()."
+            )
+        commit_in_order(participants)
 
     def _note_writer(self, name: str) -> None:
         self._writers.add(name)
