@@ -18,7 +18,8 @@ FLOORS = [
     "unfinished wire",
     "ownership routing tables twophase",
     "connecting decision engines sharing",
-    "atomic attaching commit coordinators journals participants prepared_slots recovery sequence untransactional",
+    "atomic attaching commit coordinators enlisted journals participants prepared_slots recovery sequence "
+    "untransactional",
     "session",
     "aio",
     "health testing",
