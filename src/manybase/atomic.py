@@ -63,6 +63,7 @@ class AtomicCommit:
     def run(self) -> None:
         everyone = [self.coordinator, *self.others, *self.volatile]
         try:
+            reached("begun")
             self.identity = identity_of(self.databases, self.coordinator.name, asyncio=self.asyncio)
             self.names = {each: self._name(each) for each in self.others}
             for each in self.others:
@@ -73,7 +74,6 @@ class AtomicCommit:
             roll_back(everyone)
             raise
         try:
-            reached("begun")
             self._prepare()
             self._decide()
             self._finish()
