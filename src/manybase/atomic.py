@@ -61,6 +61,17 @@ class AtomicCommit:
         self.prepared: set[Participant] = set()
 
     def run(self) -> None:
+        try:
+            with self.steps.until_the_end():
+                self._run()
+        except BaseException as error:
+            if error is not self.steps.interruption:
+                doubt = isinstance(error, InDoubtError)
+                self._raise_interruption(error, "in doubt" if doubt else "committed nowhere")
+            raise
+        self._raise_interruption(None, "committed in all databases")
+
+    def _run(self) -> None:
         everyone = [self.coordinator, *self.others, *self.volatile]
         try:
             reached("begun")
@@ -77,9 +88,12 @@ class AtomicCommit:
             self._prepare()
             self._decide()
             self._finish()
+        except BaseException:  # Ctrl-C may come between any two steps: no pool may get back what is still prepared
+            if left := [each for each in self.prepared if not is_abandoned(each.connection)]:
+                self._leave(left, "interrupted")
+            raise
         finally:
             slots.release()
-        self._raise_interruption(None, "committed in all databases")
 
     # Until the decision, any failure ends it everywhere.
 
@@ -199,6 +213,7 @@ class AtomicCommit:
             try:
                 over = how(participant.connection, self.names[participant])
                 settle(participant.connection)
+                self.prepared.discard(participant)
                 return over
             except Exception:
                 abandon(participant.connection)

@@ -1,6 +1,6 @@
 """What recovery makes of what is left, and what the servers themselves say is left."""
 
-import asyncio
+import asyncio as aio
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -8,10 +8,10 @@ from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from manybase import Databases, decision
-from manybase.recovery import InDoubt, in_doubt, resolve
+from manybase.recovery import Report, resolve
 from tests.atomic.dying import in_sync
 
 T = TypeVar("T")
@@ -25,30 +25,34 @@ OTHERS = {
 PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()"
 
 
-def run(asynchronous: bool, body: Callable[[], T]) -> T:
-    """What `body` returns, in a greenlet of an event loop where it is asynchronous."""
+def run(asyncio: bool, body: Callable[[], T]) -> T:
+    """What `body` returns, in a greenlet of an event loop of its own where it is asynchronous."""
 
     async def main() -> T:
         return await greenlet_spawn(body)
 
-    return asyncio.run(main()) if asynchronous else body()
+    return aio.run(main()) if asyncio else body()
 
 
-def recover(databases: Databases, *, asynchronous: bool = False) -> int:
-    """Recovery, again and again until it leaves nothing; how many transactions it ended."""
-    ended = 0
+def recover(databases: Databases, *, asyncio: bool = False) -> Report:
+    """Recovery, again and again until it leaves nothing; all that it has ended."""
+    ended = Report()
     deadline = time.monotonic() + PATIENCE
     while True:
-        report = run(asynchronous, lambda: resolve(databases, min_age=0, asyncio=asynchronous))
-        ended += len(report.resolutions) - len(report.left)
+        report = resolve(databases, min_age=0, asyncio=asyncio)
+        ended.resolutions += [each for each in report.resolutions if each.ended != "left"]
+        ended.forgotten += report.forgotten
         if not report.left and not report.unreachable:
             return ended
         assert time.monotonic() < deadline, report
-        time.sleep(0.02)
+        pause(asyncio=asyncio)
 
 
-def doubts(databases: Databases, *, asynchronous: bool = False) -> list[InDoubt]:
-    return run(asynchronous, lambda: in_doubt(databases, asyncio=asynchronous))
+def pause(seconds: float = 0.02, *, asyncio: bool) -> None:
+    if asyncio:
+        await_only(aio.sleep(seconds))
+    else:
+        time.sleep(seconds)
 
 
 def count(urls: Mapping[str, URL]) -> dict[str, int]:

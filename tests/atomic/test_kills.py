@@ -1,12 +1,15 @@
 """kill -9 at each step of a commit, over each kind of company; then another process recovers."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from manybase import Databases
+from manybase.recovery import InDoubt, in_doubt
 from tests.atomic.conftest import Prepare
 from tests.atomic.dying import in_process, steps_of, was_killed
-from tests.atomic.recovering import REPEATS, count, decisions, doubts, prepared, recover, wait_until_alone
+from tests.atomic.recovering import REPEATS, count, decisions, prepared, recover, run, wait_until_alone
 from tests.atomic.topologies import TOPOLOGIES, Topology, commits
 from tests.servers.mixed import DRIVERS, Drivers
 
@@ -39,15 +42,20 @@ def test_kill_at_each_step(commit_over: Prepare, topology: Topology, drivers: Dr
         assert was_killed(code), (point, code)
         wait_until_alone(commit.urls.values())
 
-        recover(databases, asynchronous=commit.asyncio)
+        doubts = run(commit.asyncio, partial(recover_and_look, databases, asyncio=commit.asyncio))
 
         after = count(commit.urls)
         added = {name: after[name] - before[name] for name in topology.names}
         assert (point, dict.fromkeys(topology.names, int(commits(point[0])))) == (point, added)
         assert (point, [], []) == (
             point,
-            doubts(databases, asynchronous=commit.asyncio),
+            doubts,
             prepared(commit.urls, commit.app),
         )
         before = after
     assert (0, 0) == (decisions(commit.urls, "commit"), decisions(commit.urls, "prepared"))
+
+
+def recover_and_look(databases: Databases, *, asyncio: bool) -> list[InDoubt]:
+    recover(databases, asyncio=asyncio)
+    return in_doubt(databases, asyncio=asyncio)
