@@ -28,7 +28,7 @@ from manybase.refusals import failed_before, told
 from manybase.sequence import commit_in_order, roll_back
 from manybase.steps import observers, reached
 from manybase.twophase import mysql
-from manybase.wire import abandon, commit, is_abandoned, is_lost, run, settle
+from manybase.wire import abandon, commit, is_abandoned, is_lost, is_over, run, settle
 
 FORGET_AFTER = 50  # decisions that nobody needs any more, for each statement that deletes them
 
@@ -69,6 +69,8 @@ class AtomicCommit:
                 doubt = isinstance(error, InDoubtError)
                 self._raise_interruption(error, "in doubt" if doubt else "committed nowhere")
             raise
+        for each in (self.coordinator, *self.others):
+            is_over(each.connection)
         self._raise_interruption(None, "committed in all databases")
 
     def _run(self) -> None:
