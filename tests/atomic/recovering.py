@@ -79,7 +79,7 @@ def prepared(urls: Mapping[str, URL], app: str) -> list[str]:
                 gid for (gid,) in ask(url, "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")
             }
         elif url.get_backend_name() == "mysql":
-            found |= {name for *_, name in ask(url, "XA RECOVER") if app in name}
+            found |= {str(name) for *_, name in ask(url, "XA RECOVER") if app in str(name)}
     return sorted(found)
 
 
@@ -100,6 +100,10 @@ def decisions(urls: Mapping[str, URL], outcome: str) -> int:
 
 def ask(url: URL, sql: str) -> list[tuple[Any, ...]]:
     return at(url, lambda connection: [tuple(row) for row in connection.exec_driver_sql(sql)])
+
+
+def do(url: URL, sql: str) -> None:
+    at(url, lambda connection: connection.exec_driver_sql(sql))
 
 
 def at(url: URL, body: Callable[[Connection], T]) -> T:
