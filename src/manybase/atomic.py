@@ -63,8 +63,20 @@ class AtomicCommit:
         self.prepared: set[Participant] = set()
 
     def run(self) -> None:
+        try:
+            with self.steps.until_the_end():
+                self._run()
+        except BaseException as error:
+            if error is not self.steps.interruption:
+                doubt = isinstance(error, InDoubtError)
+                self._raise_interruption(error, "in doubt" if doubt else "committed nowhere")
+            raise
+        self._raise_interruption(None, "committed in all databases")
+
+    def _run(self) -> None:
         everyone = [self.coordinator, *self.others, *self.volatile]
         try:
+            reached("begun")
             self.identity = self._identity_of(self.coordinator)
             self.names = {each: self._name(each) for each in self.others}
             for each in self.others:
@@ -75,13 +87,15 @@ class AtomicCommit:
             roll_back(everyone)
             raise_told(error, self.coordinator.name)
         try:
-            reached("begun")
             self._prepare()
             self._decide()
             self._finish()
+        except BaseException:  # Ctrl-C may come between any two steps: no pool may get back what is still prepared
+            if left := [each for each in self.prepared if not is_abandoned(each.connection)]:
+                self._leave(left, "interrupted")
+            raise
         finally:
             slots.release()
-        self._raise_interruption(None, "committed in all databases")
 
     # Until the decision, any failure ends it everywhere.
 
@@ -201,6 +215,7 @@ class AtomicCommit:
             try:
                 over = how(participant.connection, self.names[participant])
                 settle(participant.connection)
+                self.prepared.discard(participant)
                 return over
             except Exception:
                 abandon(participant.connection)

@@ -17,6 +17,7 @@ from manybase.sequence import commit_in_order, roll_back
 from manybase.steps import observers
 from manybase.twophase import mysql
 from manybase.untransactional import refuse_what_is_fixed_at_once, tables_without_transactions
+from manybase.wire import is_over
 
 
 class Enlisted:
@@ -119,6 +120,8 @@ class Enlisted:
             )
         else:
             commit_in_order(participants)
+        for each in participants:
+            is_over(each.connection)
 
     def _check_journals(self, participants: list[Participant]) -> None:
         if self._files is None:

@@ -147,5 +147,31 @@ def abandon(connection: Connection) -> None:
         workers().start(lambda: dialect.do_close(lost))  # may wait for the thread that is stuck in it
 
 
+class Ended:
+    """Takes the place of a DBAPI connection whose transaction is over, until somebody commits or rolls it back again.
+
+    SQLAlchemy does, after us, and most drivers would send that. It could only fail, and the commit seem to have failed.
+    """
+
+    def __init__(self, proxied: Any) -> None:
+        self._proxied = proxied
+        self._itself = proxied.dbapi_connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._itself, name)
+
+    def commit(self) -> None:
+        self._proxied.dbapi_connection = self._itself
+
+    rollback = commit
+
+
+def is_over(connection: Connection) -> None:
+    """The transaction of this connection is committed: the COMMIT of SQLAlchemy that follows is not to be sent."""
+    if not connection.closed and not is_abandoned(connection):
+        proxied: Any = connection.connection
+        proxied.dbapi_connection = Ended(proxied)
+
+
 def is_abandoned(connection: Connection) -> bool:
     return connection.invalidated or isinstance(connection.connection.dbapi_connection, Nothing)
