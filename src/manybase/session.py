@@ -23,6 +23,7 @@ from manybase.scope import Scope
 from manybase.sequence import commit_in_order
 from manybase.slots import Ticket
 from manybase.twophase import mysql
+from manybase.wire import has_ended
 
 EVERYTHING = Scope()
 ONE_AFTER_THE_OTHER = Scope(atomic=False)
@@ -203,6 +204,8 @@ class Session(SQLAlchemySession):
             commit_together(self.databases, participants, transaction=transaction, asyncio=self._asyncio)
         else:
             commit_in_order(participants)
+        for each in participants:
+            has_ended(each.connection)
 
     def _note_writer(self, name: str) -> None:
         self._writers.add(name)

@@ -147,5 +147,35 @@ def abandon(connection: Connection) -> None:
         workers().start(lambda: dialect.do_close(lost))  # may wait for the thread that is stuck in it
 
 
+class Ended:
+    """Stands before a DBAPI connection whose transaction is over, for the one COMMIT that SQLAlchemy still sends.
+
+    It has nothing to commit: where it fails, only the connection is lost.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        proxied: Any = connection.connection
+        self._connection = connection
+        self._proxied = proxied
+        self._driver = proxied.dbapi_connection
+
+    def commit(self) -> None:
+        self._proxied.dbapi_connection = self._driver
+        try:
+            self._driver.commit()
+        except Exception:
+            abandon(self._connection)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._driver, name)
+
+
+def has_ended(connection: Connection) -> None:
+    """What a transaction has done is committed: an error of its connection must not be taken for one of the commit."""
+    if not connection.closed and not is_abandoned(connection):
+        proxied: Any = connection.connection
+        proxied.dbapi_connection = Ended(connection)
+
+
 def is_abandoned(connection: Connection) -> bool:
     return connection.invalidated or isinstance(connection.connection.dbapi_connection, Nothing)
