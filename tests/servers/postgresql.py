@@ -58,6 +58,11 @@ def start() -> PostgreSQL:
         server = PostgreSQL(address=_given(make_url(url)), origin=POSTGRESQL.variable, process=None)
         server.wait_until_it_answers()
         return server
+    return start_private()
+
+
+def start_private() -> PostgreSQL:
+    """One more PostgreSQL, of ours whatever the environment says."""
     return _start_private(find_or_install(POSTGRESQL))
 
 
