@@ -9,6 +9,7 @@ from manybase.engines import Databases
 from manybase.gid import new_transaction
 from manybase.participants import Participant, choose_coordinator, has_begun, is_volatile
 from manybase.sequence import commit_in_order, commit_one, roll_back
+from manybase.steps import reached
 
 
 def commit_together(
@@ -28,7 +29,7 @@ def commit_together(
             if each not in writers:
                 commit_one(each)
         if len(writers) == 1:
-            commit_one(writers[0])
+            commit_at_once(writers[0])
     except BaseException:
         roll_back(participants)
         raise
@@ -38,3 +39,14 @@ def commit_together(
         AtomicCommit(databases, coordinator, others, volatile, transaction=transaction, asyncio=asyncio).run()
     elif len(writers) > 1:
         commit_in_order([*volatile, *durable])
+
+
+def commit_at_once(participant: Participant) -> None:
+    """One COMMIT, which is all there is to do; over several SQLite files it is atomic by itself."""
+    several = len(participant.files) > 1
+    if several:
+        reached("begun")
+        reached("deciding", participant.name)
+    commit_one(participant)
+    if several:
+        reached("committed")

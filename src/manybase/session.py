@@ -13,16 +13,18 @@ from sqlalchemy.orm.util import AliasedClass
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
+from manybase.attaching import Files
 from manybase.commit import commit_together
 from manybase.engines import Bind, Databases
 from manybase.errors import ConfigurationError
 from manybase.gid import Xid, new_transaction
-from manybase.participants import MYSQL, Participant, begins_as_xa, prepare_to_write
+from manybase.participants import MYSQL, Participant, begins_as_xa, keep_decisions_in_file
 from manybase.routing import ReadBy, Route
 from manybase.scope import Scope
-from manybase.sequence import commit_in_order
+from manybase.sequence import commit_in_order, roll_back
 from manybase.slots import Ticket
 from manybase.twophase import mysql
+from manybase.untransactional import refuse_what_is_fixed_at_once, tables_without_transactions
 from manybase.wire import has_ended
 
 EVERYTHING = Scope()
@@ -72,9 +74,12 @@ class Session(SQLAlchemySession):
         self._is_atomic = atomic and database is None and len(databases) > 1 and not options.get("twophase")
         self._writers: set[str] = set()  # those not proven to have only read
         self._branches: dict[str, Xid] = {}  # transactions that began as XA
+        self._fixed_at_once: dict[str, frozenset[str]] = {}  # tables of MySQL that no rollback reaches
         self._transaction_id: str | None = None
         self._foreign: set[Connection] = set()  # connections of the caller's own: theirs to commit
         super().__init__(**options)
+        together = atomic and database is None and not self.twophase and databases.files
+        self._files = Files(databases, asyncio=asyncio) if together else None
 
     def route(self, statement: Any, *, database: str | None = None) -> Route:
         """Where a statement (or a mapped class) would go, and why. Nothing runs; raises what running it would raise."""
@@ -94,11 +99,17 @@ class Session(SQLAlchemySession):
         **arguments: Any,
     ) -> Bind:
         """The engine for a statement or a mapped class: SQLAlchemy's hook, asked for everything that runs."""
+        files = self._files
         if bind is None:
-            bind = self._find_bind(clause, mapper, database)
+            name = self._find(clause, mapper, database)
+            bind = self.databases.bind(name, asyncio=self._asyncio)
             if self._ticket is None or not self._ticket.taken:
                 self._take_slots()
-        if isinstance(bind, Connection):
+            if files is not None:
+                return files.bind(self, name, bind, clause, mapper)
+        elif files is not None:
+            bind = files.given(self, bind)
+        if isinstance(bind, Connection) and (files is None or not files.holds(bind)):
             self._foreign.add(bind)
         return bind
 
@@ -160,14 +171,18 @@ class Session(SQLAlchemySession):
     def _home(self) -> str | None:
         return self.scope.database or self.databases.default
 
-    def _find_bind(self, clause: Any, mapper: Any, named: str | None) -> Bind:
+    def _find(self, clause: Any, mapper: Any, named: str | None) -> str:
+        """The database of what is about to run, noted as a writer where it is not proven to read only."""
         if named is None and clause is not None:
             named = named_by(clause)
         candidates = self._candidates(clause, mapper)
         name = self._one_of(candidates, named)
-        if self._is_atomic and not isinstance(candidates, ReadBy) and name not in self._writers:
-            self._note_writer(name)
-        return self.databases.bind(name, asyncio=self._asyncio)
+        if self._is_atomic and not isinstance(candidates, ReadBy):
+            if name not in self._writers:
+                self._note_writer(name)
+            if name in self._fixed_at_once:
+                refuse_what_is_fixed_at_once(name, self._fixed_at_once[name], clause, mapper)
+        return name
 
     def _name_for(self, clause: Any, mapper: Any, named: str | None) -> str:
         if named is None and clause is not None:
@@ -195,12 +210,15 @@ class Session(SQLAlchemySession):
         finds nothing left to do."""
         participants = participants_of(self)
         transaction = self._transaction_id
+        files = self._files
         self._participants.clear()
         self._branches.clear()
         self._transaction_id = None
         if not participants:
             return
-        if self._is_atomic and not self.databases.taken_over:
+        if self._is_atomic and not self.databases.is_taken_over:
+            if files is not None:
+                check_journals_of(files, participants)
             commit_together(self.databases, participants, transaction=transaction, asyncio=self._asyncio)
         else:
             commit_in_order(participants)
@@ -209,9 +227,11 @@ class Session(SQLAlchemySession):
 
     def _note_writer(self, name: str) -> None:
         self._writers.add(name)
-        if (self._asyncio and not in_greenlet()) or self.databases.taken_over:
+        if (self._asyncio and not in_greenlet()) or self.databases.is_taken_over:
             return
-        prepare_to_write(self.databases, name, asyncio=self._asyncio)
+        keep_decisions_in_file(self.databases, name, asyncio=self._asyncio)
+        if tables := tables_without_transactions(self.databases, name, asyncio=self._asyncio):
+            self._fixed_at_once[name] = tables
 
     def _take_slots(self) -> None:
         ticket = self._ticket
@@ -237,6 +257,12 @@ def note_participant(session: Session, transaction: SessionTransaction, connecti
         return
     participants = session._participants
     name = session.databases.name_of(connection.engine) or f"undeclared engine {len(participants)}"
+    if session._files is not None:
+        session._files.begin(name, connection)
+        if session._files.holds(connection):  # it commits with the first file, and may be what SQLAlchemy commits first
+            commit_with_the_others(session, connection)
+            commit_with_the_others(session, session._files.main)
+            return
     participants[name] = connection
     begun_as_xa = begin_xa(session, name, connection)
     if len(participants) == 2:
@@ -249,7 +275,7 @@ def note_participant(session: Session, transaction: SessionTransaction, connecti
 def begin_xa(session: Session, name: str, connection: Connection) -> bool:
     """Begin as XA where another database may have to be the coordinator: later it is too late."""
     databases = session.databases
-    if connection.dialect.name not in MYSQL or not session._is_atomic or databases.taken_over:
+    if connection.dialect.name not in MYSQL or not session._is_atomic or databases.is_taken_over:
         return False
     if name not in databases or not begins_as_xa(databases, name, asyncio=session._asyncio):
         return False
@@ -272,19 +298,36 @@ def commit_with_the_others(session: Session, connection: Connection) -> None:
     event.listen(connection, "commit", session._commit_all)
 
 
+def check_journals_of(files: Files, participants: list[Participant]) -> None:
+    try:
+        for each in participants:
+            files.check_journals(each.files)
+    except BaseException:
+        roll_back(participants)
+        raise
+
+
 def participants_of(session: Session) -> list[Participant]:
     """In the order of their declaration."""
     hooked = len(session.dispatch.after_begin) > 1  # a hook of the user's gets the connection, and may write
+    groups = {} if session._files is None else session._files.groups
     declared = [name for name in session.databases.names if name in session._participants]
-    return [
-        Participant(
-            name,
-            session._participants[name],
-            writes=hooked or name in session._writers or name not in session.databases,
-            xid=session._branches.get(name),
-        )
-        for name in dict.fromkeys([*declared, *session._participants])
-    ]
+    found = []
+    for name in dict.fromkeys([*declared, *session._participants]):
+        together = groups.get(name, [name])
+        written = [each for each in together if hooked or each in session._writers or each not in session.databases]
+        found.append(participant(session, name, written))
+    return found
+
+
+def participant(session: Session, name: str, written: list[str]) -> Participant:
+    """Of several files on one connection, one that was written anyway keeps the decision."""
+    connection = session._participants[name]
+    if not written or written[0] == name:
+        return Participant(name, connection, bool(written), session._branches.get(name), tuple(written))
+    assert session._files is not None
+    schema = session._files.schemas[written[0]]
+    return Participant(written[0], connection, files=tuple(written), schema=schema)
 
 
 @event.listens_for(Session, "after_commit")
@@ -300,6 +343,8 @@ def forget_transaction(session: Session, transaction: SessionTransaction) -> Non
         session._branches.clear()
         session._transaction_id = None
         session._foreign.clear()
+        if session._files is not None:
+            session._files.forget()
         session._release_slots()
 
 
