@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -19,9 +19,10 @@ from manybase.gid import begun
 Outcome = Literal["commit", "abort"]
 
 TABLE = "manybase_decision"
+FINISHED = "finished"  # a commit that recovery has ended everywhere: its coordinator may have to ask all the same
 IDENTITY = "identity"  # a row that is no decision: what this table is called, wherever it is
 LATEST = 86_400  # seconds after its begin that a transaction may still be committed
-KEPT = 7 * LATEST  # seconds that an abort is kept: longer than any process could still try to commit
+KEPT = 7 * LATEST  # seconds that the rest is kept: longer than any process could still try to commit, or ask
 
 
 @dataclass(frozen=True)
@@ -176,8 +177,8 @@ def coordinator_of(connection: Connection, transaction: str, participant: str) -
 
 def outcome(connection: Connection, transaction: str) -> Outcome | None:
     asked = f"SELECT outcome FROM {of(connection).table} WHERE transaction_id = '{transaction}'"
-    found: Outcome | None = connection.exec_driver_sql(asked).scalar()
-    return found
+    found: Any = connection.exec_driver_sql(asked).scalar()
+    return "commit" if found == FINISHED else found
 
 
 def arbitrate(connection: Connection, transaction: str) -> Outcome:
@@ -205,10 +206,20 @@ def forget(dialect: str, transactions: Iterable[str], schema: str | None = None)
     return f"DELETE FROM {table} WHERE outcome = 'commit' AND transaction_id IN ({listed})"
 
 
-def forget_aborts(connection: Connection) -> None:
-    """Delete the aborts that no process can be waiting to overrule any more."""
+def finish(connection: Connection, transactions: Iterable[str]) -> None:
+    """Note that no participant needs these commits any more; whoever lost his connection in one may still ask."""
+    listed = ", ".join(f"'{transaction}'" for transaction in transactions)
+    table = of(connection).table
+    connection.exec_driver_sql(
+        f"UPDATE {table} SET outcome = '{FINISHED}' WHERE outcome = 'commit' AND transaction_id IN ({listed})"
+    )
+
+
+def forget_old(connection: Connection) -> None:
+    """Delete what no process can be waiting to overrule, or to hear, any more."""
     this = of(connection)
-    connection.exec_driver_sql(f"DELETE FROM {this.table} WHERE outcome = 'abort' AND {this.age} > {KEPT}")
+    outcomes = f"outcome IN ('abort', '{FINISHED}')"
+    connection.exec_driver_sql(f"DELETE FROM {this.table} WHERE {outcomes} AND {this.age} > {KEPT}")
 
 
 def forget_pointers(connection: Connection) -> None:
