@@ -21,7 +21,8 @@ PATIENCE = 120  # seconds beyond those the kills take, for the rest of what is w
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """At least so many kills of workers, units committed, and transactions in doubt that recoverers ended."""
+    """At least so many kills of workers, units committed, and transactions in doubt that recoverers ended; and one
+    restart, if any."""
 
     topology: Topology
     kills: int
@@ -88,7 +89,7 @@ def torment(trial: Trial, servers: Servers, place: Place, folder: Path) -> tuple
     deadline = time.monotonic() + PATIENCE + trial.kills * trial.pause * 4
     try:
         with restarting:
-            while committing.kills < trial.kills or not enough(trial, told, recovered):
+            while committing.kills < trial.kills or not enough(trial, told, recovered, restarting.count):
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"Too little happened: {committing.kills} kills, {happened(told, recovered)}.")
                 time.sleep(random.uniform(0, 2 * trial.pause))
@@ -101,9 +102,10 @@ def torment(trial: Trial, servers: Servers, place: Place, folder: Path) -> tuple
     return committing, recovering, restarting.count
 
 
-def enough(trial: Trial, told: Path, recovered: Path) -> bool:
+def enough(trial: Trial, told: Path, recovered: Path, restarts: int) -> bool:
     commits, recoveries = happened(told, recovered)
-    return commits >= trial.commits and recoveries >= trial.recoveries
+    restarted = restarts > 0 or trial.restart_every is None
+    return commits >= trial.commits and recoveries >= trial.recoveries and restarted
 
 
 def happened(told: Path, recovered: Path) -> tuple[int, int]:
