@@ -5,6 +5,7 @@ import multiprocessing
 import random
 import secrets
 import signal
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -41,11 +42,14 @@ class Herd:
         self._body = body
         self._members = members
         self._running = [self._start(member) for member in members]
+        self._born = [time.monotonic()] * len(members)
 
     def kill_one(self) -> None:
-        index = random.randrange(len(self._members))
+        """The oldest of a few: one that has only just begun has nothing to lose yet."""
+        index = min(random.choices(range(len(self._members)), k=3), key=self._born.__getitem__)
         self.kills += self._kill(index)
         self._running[index] = self._start(self._members[index])
+        self._born[index] = time.monotonic()
 
     def close(self) -> None:
         for index in range(len(self._members)):

@@ -83,7 +83,7 @@ def run(trial: Trial, servers: Servers) -> Outcome:
 def torment(trial: Trial, servers: Servers, place: Place, folder: Path) -> tuple[Herd, Herd, int]:
     told, recovered = folder / "told", folder / "recovered"
     committing = Herd(workers.work, [(place, told, drivers) for drivers in DRIVERS * trial.workers_of_each])
-    recovering = Herd(recoverers.recover, [(place, recovered, drivers, trial.presuming) for drivers in DRIVERS])
+    recovering = Herd(recoverers.recover, [(place, recovered, drivers, trial.presuming) for drivers in DRIVERS[1:]])
     running = [servers[server] for server in trial.topology.servers]
     restarting = Restarts(running, every=trial.restart_every) if trial.restart_every else NoRestarts()
     deadline = time.monotonic() + PATIENCE + trial.kills * trial.pause * 4
