@@ -7,7 +7,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1  # else pyright asks its registry for 
 title = @printf '\n== %s ==\n'
 
 .NOTPARALLEL:
-.PHONY: help demo test quick lint types bench conformance matrix environment servers covered oldest
+.PHONY: help demo test quick lint types bench conformance matrix torture environment servers covered oldest
 
 help:  ## these targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile | expand -t 14
@@ -37,6 +37,10 @@ conformance: environment  ## SQLAlchemy's own ORM tests, run with our session in
 
 matrix: environment  ## the tests on every other supported Python of this machine
 	@.venv/bin/python scripts/matrix.py $(ARGS)
+
+# Some quarter of an hour. With ARGS="--results FILE" it goes on where it was stopped; ARGS=--help lists the rest.
+torture: environment servers  ## 10,000 kill -9 of processes and servers in the middle of atomic commits
+	@.venv/bin/python -m tests.chaos $(ARGS)
 
 environment:
 	@$(PYTHON) scripts/bootstrap.py

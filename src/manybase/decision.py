@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -18,9 +18,10 @@ from manybase.gid import TABLE, begun
 
 Outcome = Literal["commit", "abort"]
 
+FINISHED = "finished"  # a commit that recovery has ended everywhere: its coordinator may have to ask all the same
 IDENTITY = "identity"  # a row that is no decision: what this table is called, wherever it is
 LATEST = 86_400  # seconds after its begin that a transaction may still be committed
-KEPT = 7 * LATEST  # seconds that an abort is kept: longer than any process could still try to commit
+KEPT = 7 * LATEST  # seconds that the rest is kept: longer than any process could still try to commit, or ask
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,8 @@ def coordinator_of(connection: Connection, transaction: str, participant: str) -
 
 def outcome(connection: Connection, transaction: str) -> Outcome | None:
     asked = f"SELECT outcome FROM {of(connection).table} WHERE transaction_id = '{transaction}'"
-    found: Outcome | None = connection.exec_driver_sql(asked).scalar()
-    return found
+    found: Any = connection.exec_driver_sql(asked).scalar()
+    return "commit" if found == FINISHED else found
 
 
 def arbitrate(connection: Connection, transaction: str) -> Outcome:
@@ -185,9 +186,8 @@ def arbitrate(connection: Connection, transaction: str) -> Outcome:
     if this.wait is not None:
         connection.exec_driver_sql(this.wait)
     connection.exec_driver_sql(row(this, transaction, "abort", "", unless_there=True))
-    decided = outcome(connection, transaction)
-    assert decided is not None
-    return decided
+    # There was a row, and there is none any more: it was a commit that is finished everywhere, and forgotten.
+    return outcome(connection, transaction) or "commit"
 
 
 def commits(connection: Connection, older_than: float) -> dict[str, tuple[str, ...]]:
@@ -202,13 +202,23 @@ def forget(dialect: str, transactions: Iterable[str], schema: str | None = None)
     """SQL that deletes commits which no participant needs any more."""
     listed = ", ".join(f"'{transaction}'" for transaction in transactions)
     table = table_in(dialect, schema)
-    return f"DELETE FROM {table} WHERE outcome = 'commit' AND transaction_id IN ({listed})"
+    return f"DELETE FROM {table} WHERE outcome IN ('commit', '{FINISHED}') AND transaction_id IN ({listed})"
 
 
-def forget_aborts(connection: Connection) -> None:
-    """Delete the aborts that no process can be waiting to overrule any more."""
+def finish(connection: Connection, transactions: Iterable[str]) -> None:
+    """Note that no participant needs these commits any more; whoever lost his connection in one may still ask."""
+    listed = ", ".join(f"'{transaction}'" for transaction in transactions)
+    table = of(connection).table
+    connection.exec_driver_sql(
+        f"UPDATE {table} SET outcome = '{FINISHED}' WHERE outcome = 'commit' AND transaction_id IN ({listed})"
+    )
+
+
+def forget_old(connection: Connection) -> None:
+    """Delete what no process can be waiting to overrule, or to hear, any more."""
     this = of(connection)
-    connection.exec_driver_sql(f"DELETE FROM {this.table} WHERE outcome = 'abort' AND {this.age} > {KEPT}")
+    outcomes = f"outcome IN ('abort', '{FINISHED}')"
+    connection.exec_driver_sql(f"DELETE FROM {this.table} WHERE {outcomes} AND {this.age} > {KEPT}")
 
 
 def forget_pointers(connection: Connection) -> None:

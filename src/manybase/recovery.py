@@ -205,7 +205,7 @@ class Pass:
             raise Left(f"its coordinator {coordinator!r} does not answer") from error
 
     def _forget(self) -> None:
-        """Delete the decisions that no participant needs any more: first read them, then look what is prepared.
+        """Find the decisions that no participant needs any more: first read them, then look what is prepared.
 
         In the other order, a commit that came in between would be forgotten before it is finished.
         """
@@ -237,9 +237,9 @@ class Pass:
             if not is_primary(connection) or decision.identity(connection) is None:
                 return
             for some in batches(transactions):
-                connection.exec_driver_sql(decision.forget(connection.dialect.name, some))
+                decision.finish(connection, some)
                 self.report.forgotten += len(some)
-            decision.forget_aborts(connection)
+            decision.forget_old(connection)
             if connection.dialect.name in MYSQL:
                 decision.forget_pointers(connection)
 

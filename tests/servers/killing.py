@@ -62,11 +62,20 @@ def terminate(connection: Connection, pid: int) -> None:
 
 def kill_connection(server: Server, session: Session, name: str) -> None:
     """The server ends the session's connection, as an administrator or a proxy does."""
+    killer_of_connection(server, session, name)()
+
+
+def killer_of_connection(server: Server, session: Session, name: str) -> Callable[[], None]:
+    """Does that when it is called, perhaps in the middle of a commit, where the session cannot be asked any more."""
     connection = session.connection(bind_arguments={"database": name})
     mine = {"postgresql": "SELECT pg_backend_pid()"}.get(connection.dialect.name, "SELECT connection_id()")
     pid = connection.exec_driver_sql(mine).scalar_one()
-    with server.connect() as outside:
-        outside.exec_driver_sql(f"SELECT pg_terminate_backend({pid}, 5000)" if "pg" in mine else f"KILL {pid}")
+
+    def kill() -> None:
+        with server.connect() as outside:
+            outside.exec_driver_sql(f"SELECT pg_terminate_backend({pid}, 5000)" if "pg" in mine else f"KILL {pid}")
+
+    return kill
 
 
 def wait_for_commit(server: Server, database: str | None) -> None:
