@@ -21,8 +21,8 @@ FLOORS = [
     "atomic commit coordinators participants prepared_slots recovery sequence",
     "session",
     "aio",
-    "health testing",
-    "__init__ fastapi",
+    "doctor health recovering testing",
+    "__init__ cli fastapi",
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
 
