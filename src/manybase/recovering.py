@@ -15,6 +15,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from manybase import decision
 from manybase.concurrency import retrieve
+from manybase.doctor import Finding, adiagnose, conclude, examine
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError
 from manybase.gid import Gid, Xid
@@ -34,8 +35,9 @@ async def recovering(databases: Databases, every: float = 60.0, *, min_age: floa
     """Inside the block, this process ends the transactions that are in doubt, of other processes too.
 
     Every ``every`` seconds those that are older than ``min_age``, and at once what this process could not finish
-    itself. Of several processes one at a time is at it in each database. Nothing runs where nothing can be in doubt:
-    with one database, or with SQLite only.
+    itself. Of several processes one at a time is at it in each database. Once all databases answer, the log says what
+    the doctor finds wrong with them. Nothing runs where nothing can be in doubt: with one database, or with SQLite
+    only.
     """
     if not is_needed(databases):
         yield
@@ -109,6 +111,7 @@ class Poller:
         self.woken = asyncio.Event()
         self.again = AGAIN
         self.stopped = Event()
+        self.warned = False
         self.threads: dict[str, asyncio.Future[None]] = {}
         self.said: set[object] = set()
 
@@ -128,7 +131,9 @@ class Poller:
             full = self.loop.time() >= due
             try:
                 if not self.databases.taken_over:  # else these are tests, and nothing is committed
-                    await self._pass(full=full)
+                    all_answer = await self._pass(full=full)
+                    if all_answer and not self.warned:
+                        await self._warn()
             except Stopped:
                 return
             except Exception as error:
@@ -147,7 +152,8 @@ class Poller:
                 await self.woken.wait()
         self.woken.clear()
 
-    async def _pass(self, *, full: bool) -> None:
+    async def _pass(self, *, full: bool) -> bool:
+        """Whether all databases have answered."""
         this = Visits(self.databases, self.min_age, self.stopped, full=full, asyncio=self.asyncio)
         async with asyncio.TaskGroup() as group:
             for name in this.two_phase:
@@ -157,6 +163,23 @@ class Poller:
         if self.stopped.is_set():
             raise Stopped
         self._tell(this)
+        return not this.report.unreachable
+
+    async def _warn(self) -> None:
+        """Once, what the doctor finds when all databases answer."""
+        self.warned = True
+        found: list[Finding] = []
+        if self.asyncio:
+            found += await adiagnose(self.databases, timeout=BOUND)
+        else:
+            await self._bounded("doctor", lambda: found.extend(self._diagnosed()))
+        for each in found:
+            if each.level != "ok" and each.topic not in ("connection", "in doubt"):
+                logger.warning("%s, %s: %s", each.database or "Together", each.topic, each.message)
+
+    def _diagnosed(self) -> list[Finding]:
+        """In this thread, one after the other."""
+        return conclude([examine(self.databases, name, asyncio=False) for name in self.databases.names])
 
     async def _visit(self, this: Visits, name: str) -> None:
         try:

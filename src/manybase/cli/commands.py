@@ -75,6 +75,28 @@ def resolve(
     finish(context, app, json, lambda databases: resolve(databases, transaction, min_age=min_age, json=json))
 
 
+@app.command()
+def doctor(
+    context: typer.Context,
+    app: App = None,
+    json: Json = False,
+    database: Names = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail for warnings too.")] = False,
+) -> None:
+    """Tell what stands in the way of atomic commits and of their recovery. Changes nothing."""
+    from manybase.cli.looking import examine
+
+    finish(context, app, json, lambda given: examine(given, chosen(given, database), json=json, strict=strict))
+
+
+@app.command()
+def ping(context: typer.Context, app: App = None, json: Json = False, database: Names = None) -> None:
+    """Ask each database whether it answers, and how fast."""
+    from manybase.cli.looking import ping
+
+    finish(context, app, json, lambda databases: ping(databases, chosen(databases, database), json=json))
+
+
 def finish(context: typer.Context, app: str | None, json: bool, command: Callable[[Databases], int]) -> None:
     """Exit as the command says."""
     try:
