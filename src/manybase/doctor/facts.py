@@ -12,10 +12,9 @@ from manybase import decision
 from manybase.decision import LATEST
 from manybase.doctor.findings import Finding
 from manybase.gid import Gid, Xid
+from manybase.health import OLD
 from manybase.participants import is_volatile
-from manybase.recovery import MIN_AGE
 
-OLD = 2 * MIN_AGE  # seconds after which recovery should have ended a transaction
 HOUR = 3600
 
 
