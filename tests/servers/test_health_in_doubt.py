@@ -40,7 +40,7 @@ def databases(request: pytest.FixtureRequest, postgresql_url: URL, mariadb_url: 
 
 @pytest.fixture
 def old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("manybase.health.OLD", 0)
+    monkeypatch.setattr("manybase.health.OLD", -1)
 
 
 def found(health: Health, *names: str) -> list[DatabaseHealth]:
