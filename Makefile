@@ -30,7 +30,7 @@ types: environment  ## mypy --strict and pyright
 	@.venv/bin/mypy && .venv/bin/pyright
 
 bench: environment  ## the measurements behind docs/performance.md
-	@for program in `grep -l __main__ benchmarks/*.py`; do .venv/bin/python $$program $(ARGS) || exit; done
+	@for program in `grep -l __main__ benchmarks/*.py`; do PYTHONPATH=. .venv/bin/python $$program $(ARGS) || exit; done
 
 conformance: environment  ## SQLAlchemy's own ORM tests, run with our session in place of its own
 	@.venv/bin/python conformance/run.py $(ARGS)

@@ -99,11 +99,13 @@ class Ran:
 
 @contextmanager
 def statements(databases: Databases) -> Iterator[list[Ran]]:
-    """What was sent to the servers inside the block, and where; without transaction control."""
+    """What sessions sent to the servers inside the block, and where; without transaction control."""
     ran: list[Ran] = []
 
     def note(connection: Connection, _cursor: object, sql: str, *_: object) -> None:
-        ran.append(Ran(databases.name_of(connection.engine), sql))
+        name = databases.name_of(connection.engine)
+        if name is not None:  # else it is not a session's, but asked beside it
+            ran.append(Ran(name, sql))
 
     event.listen(Engine, "before_cursor_execute", note)
     try:

@@ -94,7 +94,7 @@ def in_files(folder: Path, *, engine_options: dict[str, Any] | None = None, **op
 
 def without_flushing(connection: Any, _: object) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous=OFF")
+    cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
 
 

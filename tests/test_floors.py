@@ -17,8 +17,9 @@ FLOORS = [
     "claims concurrency database drivers forking gid learned models refusals relationships schema scope slots steps "
     "unfinished wire",
     "ownership routing tables twophase",
-    "connecting decision engines",
-    "atomic commit coordinators participants prepared_slots recovery sequence",
+    "connecting decision engines sharing",
+    "atomic attaching commit coordinators enlisted journals participants prepared_slots recovery sequence "
+    "untransactional",
     "session",
     "aio",
     "doctor health recovering testing",

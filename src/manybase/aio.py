@@ -40,7 +40,10 @@ class AsyncSession(SQLAlchemyAsyncSession):
 
         def get_bind(self, mapper=None, clause=None, bind=None, *, database=None, **arguments):
             """The sync engine for a statement or a mapped class; it waits for nothing, so it needs no ``await``."""
-            return self.sync_session._find_bind(clause, mapper, database) if bind is None else bind
+            session = self.sync_session
+            if bind is not None:
+                return bind
+            return session.databases.bind(session._name_for(clause, mapper, database), asyncio=True)
 
         def get_async_bind(self, mapper=None, clause=None, bind=None, *, database=None, **arguments):
             """The async engine for a statement or a mapped class (SQLAlchemy 2.1.7 and later have this method)."""

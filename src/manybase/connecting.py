@@ -17,6 +17,9 @@ from manybase.errors import ConfigurationError
 POOL_OPTIONS = ("pool", "max_overflow")
 
 Options = Mapping[str, Any]
+# What makes a SQLite connection unlike others, so that a file opened by another one would not be the same.
+ON_ITS_OWN = frozenset({"creator", "async_creator", "async_creator_fn", "module", "pool", "factory", "database"})
+ON_ITS_OWN |= {"uri", "mode", "vfs", "detect_types", "native_datetime", "isolation_level", "execution_options"}
 Made = TypeVar("Made", Engine, AsyncEngine)
 
 
@@ -95,6 +98,23 @@ def dialect_of(database: Database) -> Dialect | None:
         return database.resolve_url().get_dialect()()
     except (ConfigurationError, ImportError):
         return None
+
+
+def is_sqlite_file(database: Database, options: Options) -> bool:
+    """Whether a declaration is a SQLite file like any other: what another connection finds at its path is the same."""
+    if database.engine is not None:
+        return False
+    try:
+        url = database.resolve_url()
+    except ConfigurationError:
+        return False
+    path = url.database or ":memory:"
+    return (
+        url.drivername in ("sqlite", "sqlite+pysqlite", "sqlite+aiosqlite")
+        and not path.startswith((":memory:", "file:"))
+        and ON_ITS_OWN.isdisjoint({*url.query, *options, *options.get("connect_args", ())})
+        and issubclass(options.get("poolclass") or QueuePool, (QueuePool, NullPool))
+    )
 
 
 def capacity(database: Database, options: Options) -> int | None:

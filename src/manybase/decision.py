@@ -14,11 +14,10 @@ from typing import Literal
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from manybase.gid import begun
+from manybase.gid import TABLE, begun
 
 Outcome = Literal["commit", "abort"]
 
-TABLE = "manybase_decision"
 IDENTITY = "identity"  # a row that is no decision: what this table is called, wherever it is
 LATEST = 86_400  # seconds after its begin that a transaction may still be committed
 KEPT = 7 * LATEST  # seconds that an abort is kept: longer than any process could still try to commit

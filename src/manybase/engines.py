@@ -13,7 +13,14 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection, Dialect, Engine, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from manybase.connecting import capacity, dialect_of, make_async_engine, make_engine, unpooled
+from manybase.connecting import (
+    capacity,
+    dialect_of,
+    is_sqlite_file,
+    make_async_engine,
+    make_engine,
+    unpooled,
+)
 from manybase.database import Database
 from manybase.errors import ConfigurationError, UnknownDatabase
 from manybase.forking import leave_to_parent, reset_after_fork
@@ -160,11 +167,6 @@ class Databases:
             engines[name] = made.execution_options(isolation_level="AUTOCOMMIT") if own else made
         return engines[name]
 
-    @property
-    def taken_over(self) -> bool:
-        """Whether tests stand between the engines and their users."""
-        return self._takeover is not None
-
     def slots(self, *, asyncio: bool = False) -> Slots:
         """Who may take connections: one counter for the process, and one for each event loop."""
         if not asyncio and self._slots is not None:
@@ -196,6 +198,21 @@ class Databases:
     def name_of(self, engine: Engine) -> str | None:
         """The database an engine belongs to."""
         return self._names.get(engine)
+
+    def remember(self, name: str, engine: Engine) -> None:
+        """Another engine that ``name_of`` knows as that database's."""
+        self._names[engine] = name
+
+    @cached_property
+    def files(self) -> frozenset[str]:
+        """The databases that are SQLite files one can attach to another; empty where there are not two of them."""
+        names = frozenset(name for name in self.names if is_sqlite_file(self[name], self.options_of(name)))
+        return names if len(names) > 1 else frozenset()
+
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether tests stand between the engines and their users."""
+        return self._takeover is not None
 
     def create_all(self, *names: str) -> None:
         """Create the missing tables of the named databases, or of all that declare models. For small programs and

@@ -15,7 +15,7 @@ from manybase.coordinators import identity_of
 from manybase.engines import Databases
 from manybase.errors import AtomicityError, ConfigurationError
 from manybase.gid import Xid
-from manybase.twophase import mysql, postgresql
+from manybase.twophase import postgresql
 
 MYSQL = ("mysql", "mariadb")
 
@@ -101,7 +101,11 @@ def why_unable(databases: Databases, participant: Participant, *, asyncio: bool)
             return None
         return f"{name!r} has max_prepared_transactions = 0: set it to at least its max_connections and restart it."
     if participant.dialect == "sqlite":
-        return f"{', '.join(map(repr, participant.names))}: SQLite has no two-phase commit."
+        return (
+            f"{', '.join(map(repr, participant.names))}: SQLite has no two-phase commit, and its files commit together "
+            "on one connection only: they get it by statements that name tables, before any text() or connection(), "
+            "eleven files at most."
+        )
     return f"{name!r}: manybase knows no two-phase commit for {participant.dialect}."
 
 
@@ -154,18 +158,8 @@ def url_of(databases: Databases, name: str) -> URL | None:
         return None
 
 
-def tables_without_transactions(databases: Databases, name: str, *, asyncio: bool) -> frozenset[str]:
-    """The tables of a MySQL database that no rollback undoes (MyISAM, Aria…)."""
-
-    def ask() -> frozenset[str]:
-        with databases.aside(name, asyncio=asyncio).connect() as connection:
-            return mysql.tables_without_transactions(connection)
-
-    return databases.learned.get(("without transactions", name), ask)
-
-
-def prepare_to_write(databases: Databases, name: str, *, asyncio: bool) -> None:
-    """Before a SQLite file is first written: have its decision table there.
+def keep_decisions_in_file(databases: Databases, name: str, *, asyncio: bool) -> None:
+    """Before a SQLite file is first written, beside servers: have its decision table there.
 
     Later the transaction itself locks the file, and nobody else can create it.
     """

@@ -13,16 +13,13 @@ from sqlalchemy.orm.util import AliasedClass
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
-from manybase.commit import commit_together
+from manybase.attaching import Files
 from manybase.engines import Bind, Databases
+from manybase.enlisted import Enlisted
 from manybase.errors import ConfigurationError
-from manybase.gid import Xid, new_transaction
-from manybase.participants import MYSQL, Participant, begins_as_xa, prepare_to_write
 from manybase.routing import ReadBy, Route
 from manybase.scope import Scope
-from manybase.sequence import commit_in_order
 from manybase.slots import Ticket
-from manybase.twophase import mysql
 
 EVERYTHING = Scope()
 ONE_AFTER_THE_OTHER = Scope(atomic=False)
@@ -67,13 +64,11 @@ class Session(SQLAlchemySession):
         self._asyncio = asyncio
         self._ticket = ticket
         self._owns_ticket = ticket is None and database is None and len(databases) > 1
-        self._participants: dict[str, Connection] = {}
-        self._is_atomic = atomic and database is None and len(databases) > 1 and not options.get("twophase")
-        self._writers: set[str] = set()  # those not proven to have only read
-        self._branches: dict[str, Xid] = {}  # transactions that began as XA
-        self._transaction_id: str | None = None
         self._foreign: set[Connection] = set()  # connections of the caller's own: theirs to commit
         super().__init__(**options)
+        self._is_atomic = atomic and database is None and len(databases) > 1 and not self.twophase
+        self._files = Files(databases, asyncio=asyncio) if self._is_atomic and databases.files else None
+        self._enlisted = Enlisted(databases, self._files, atomic=self._is_atomic, asyncio=asyncio)
 
     def route(self, statement: Any, *, database: str | None = None) -> Route:
         """Where a statement (or a mapped class) would go, and why. Nothing runs; raises what running it would raise."""
@@ -93,11 +88,17 @@ class Session(SQLAlchemySession):
         **arguments: Any,
     ) -> Bind:
         """The engine for a statement or a mapped class: SQLAlchemy's hook, asked for everything that runs."""
+        files = self._files
         if bind is None:
-            bind = self._find_bind(clause, mapper, database)
+            name = self._find(clause, mapper, database)
+            bind = self.databases.bind(name, asyncio=self._asyncio)
             if self._ticket is None or not self._ticket.taken:
                 self._take_slots()
-        if isinstance(bind, Connection):
+            if files is not None:
+                return files.bind(self, name, bind, clause, mapper)
+        elif files is not None:
+            bind = files.given(self, bind)
+        if isinstance(bind, Connection) and (files is None or not files.holds(bind)):
             self._foreign.add(bind)
         return bind
 
@@ -159,14 +160,15 @@ class Session(SQLAlchemySession):
     def _home(self) -> str | None:
         return self.scope.database or self.databases.default
 
-    def _find_bind(self, clause: Any, mapper: Any, named: str | None) -> Bind:
+    def _find(self, clause: Any, mapper: Any, named: str | None) -> str:
+        """The database of what is about to run, noted as a writer where it is not proven to read only."""
         if named is None and clause is not None:
             named = named_by(clause)
         candidates = self._candidates(clause, mapper)
         name = self._one_of(candidates, named)
-        if self._is_atomic and not isinstance(candidates, ReadBy) and name not in self._writers:
-            self._note_writer(name)
-        return self.databases.bind(name, asyncio=self._asyncio)
+        if self._is_atomic and not isinstance(candidates, ReadBy):
+            self._enlisted.note_write(name, clause, mapper)
+        return name
 
     def _name_for(self, clause: Any, mapper: Any, named: str | None) -> str:
         if named is None and clause is not None:
@@ -189,27 +191,6 @@ class Session(SQLAlchemySession):
         candidates = frozenset[str]() if clause is None else router.candidates(clause, mapper)
         return candidates if candidates or mapper is None else router.ownership.owners_of(mapper)
 
-    def _commit_all(self, _: Connection) -> None:
-        """Called when SQLAlchemy is about to commit a connection of this session; the others' turn comes later, and
-        finds nothing left to do."""
-        participants = participants_of(self)
-        transaction = self._transaction_id
-        self._participants.clear()
-        self._branches.clear()
-        self._transaction_id = None
-        if not participants:
-            return
-        if self._is_atomic and not self.databases.taken_over:
-            commit_together(self.databases, participants, transaction=transaction, asyncio=self._asyncio)
-        else:
-            commit_in_order(participants)
-
-    def _note_writer(self, name: str) -> None:
-        self._writers.add(name)
-        if (self._asyncio and not in_greenlet()) or self.databases.taken_over:
-            return
-        prepare_to_write(self.databases, name, asyncio=self._asyncio)
-
     def _take_slots(self) -> None:
         ticket = self._ticket
         if ticket is None:
@@ -230,58 +211,8 @@ class Session(SQLAlchemySession):
 
 @event.listens_for(Session, "after_begin")
 def note_participant(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
-    if transaction.parent is not None or connection in session._foreign:
-        return
-    participants = session._participants
-    name = session.databases.name_of(connection.engine) or f"undeclared engine {len(participants)}"
-    participants[name] = connection
-    begun_as_xa = begin_xa(session, name, connection)
-    if len(participants) == 2:
-        for each in participants.values():
-            commit_with_the_others(session, each)
-    elif len(participants) > 2 or begun_as_xa:
-        commit_with_the_others(session, connection)
-
-
-def begin_xa(session: Session, name: str, connection: Connection) -> bool:
-    """Begin as XA where another database may have to be the coordinator: later it is too late."""
-    databases = session.databases
-    if connection.dialect.name not in MYSQL or not session._is_atomic or databases.taken_over:
-        return False
-    if name not in databases or not begins_as_xa(databases, name, asyncio=session._asyncio):
-        return False
-    session._transaction_id = session._transaction_id or new_transaction()
-    branch = session._branches[name] = Xid(databases.app, session._transaction_id, name)
-    mysql.begin(connection, branch)
-
-    @event.listens_for(connection, "rollback")
-    def when_rolling_back(_: Connection) -> None:
-        if session._branches.pop(name, None) is not None and not connection.invalidated:
-            mysql.roll_back(connection, branch)
-
-    return True
-
-
-def commit_with_the_others(session: Session, connection: Connection) -> None:
-    """SQLAlchemy commits connections in arbitrary order: when it reaches the first one, commit all in our way."""
-    if event.contains(connection, "commit", session._commit_all):
-        return
-    event.listen(connection, "commit", session._commit_all)
-
-
-def participants_of(session: Session) -> list[Participant]:
-    """In the order of their declaration."""
-    hooked = len(session.dispatch.after_begin) > 1  # a hook of the user's gets the connection, and may write
-    declared = [name for name in session.databases.names if name in session._participants]
-    return [
-        Participant(
-            name,
-            session._participants[name],
-            writes=hooked or name in session._writers or name not in session.databases,
-            xid=session._branches.get(name),
-        )
-        for name in dict.fromkeys([*declared, *session._participants])
-    ]
+    if transaction.parent is None and connection not in session._foreign:
+        session._enlisted.begin(connection, hooked=len(session.dispatch.after_begin) > 1)
 
 
 @event.listens_for(Session, "after_commit")
@@ -292,10 +223,7 @@ def note_commit(session: Session) -> None:
 @event.listens_for(Session, "after_transaction_end")
 def forget_transaction(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        session._participants.clear()
-        session._writers.clear()
-        session._branches.clear()
-        session._transaction_id = None
+        session._enlisted.forget()
         session._foreign.clear()
         session._release_slots()
 

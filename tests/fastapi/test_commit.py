@@ -73,8 +73,8 @@ def test_commit_that_fails(books: Databases, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/async", "/sync"])
 def test_commit_that_tears(books: Databases, path: str) -> None:
-    """One database is committed and the other failed: a 500 that says not to repeat it, and no more."""
-    with serve(application(books)) as serving, serving.client() as client:
+    """With atomic=False one is committed and the other failed: a 500 that says not to repeat it, and no more."""
+    with serve(application(books, atomic=False)) as serving, serving.client() as client:
         failed = client.post(path, params={"broken": "second"})
         serving.assert_idle(books)
 

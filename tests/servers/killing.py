@@ -15,7 +15,9 @@ SLOW_COMMIT = (
     "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON entries DEFERRABLE INITIALLY DEFERRED "
     "FOR EACH ROW EXECUTE FUNCTION wait()",
 )
-COMMITTING = "SELECT pid FROM pg_stat_activity WHERE datname = :database AND query ILIKE 'commit%' AND state = 'active'"
+COMMITTING = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = :database AND state = 'active' AND query ~* '(^|; )commit;?$'"
+)
 
 
 def make_commits_slow(server: Server, database: str | None) -> None:

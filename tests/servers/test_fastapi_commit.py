@@ -41,8 +41,19 @@ def test_deferred_constraint(books: Databases, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/async", "/sync"])
 def test_deferred_constraint_in_the_second_database(books: Databases, path: str) -> None:
-    """The first one is committed by then: a 500 that says not to repeat it."""
+    """It refuses to prepare: nothing is kept in the first one either."""
     with serve(application(books)) as serving, serving.client() as client:
+        failed = client.post(path, params={"broken": "second"})
+        serving.assert_idle(books)
+
+    assert 500 == failed.status_code
+    assert [0, 0] == [len(rows(books, "first", "entries")), len(rows(books, "second", "entries"))]
+
+
+@pytest.mark.parametrize("path", ["/async", "/sync"])
+def test_commit_that_tears(books: Databases, path: str) -> None:
+    """With atomic=False the first one is committed by then: a 500 that says not to repeat it."""
+    with serve(application(books, atomic=False)) as serving, serving.client() as client:
         failed = client.post(path, params={"broken": "second"})
         serving.assert_idle(books)
 

@@ -23,6 +23,7 @@ KINDS = ["async", "sync"]
 CONFLICT = (503, "1", {"detail": "The request met another one. Nothing was changed; try again."})
 UNAVAILABLE = (503, "1", {"detail": "The database is not available. Nothing was changed; try again."})
 UNKNOWN = (503, None, {"detail": "The database went away during the commit. Whether anything was changed is unknown."})
+NOT_TOGETHER = (503, "1", {"detail": "The databases could not commit together. Nothing was changed; try again."})
 IN_PART = (500, None, {"detail": "The request was carried out in part. Do not repeat it; report it."})
 WRONG = {
     "password": {"password": f"{PASSWORD} not"},
@@ -63,16 +64,18 @@ def told(response: httpx2.Response) -> tuple[int, str | None, Any]:
     return response.status_code, response.headers.get("retry-after"), response.json()
 
 
-def application(databases: Databases, work: Callable[[Session], Any]) -> FastAPI:
+def application(databases: Databases, work: Callable[[Session], Any], *, atomic: bool = True) -> FastAPI:
     """`/async` and `/sync` do the same work."""
     app = FastAPI(lifespan=lifespan(databases))
+    async_session = Annotated[AsyncSession, session_dependency(databases, atomic=atomic)]
+    sync_session = Annotated[Session, sync_session_dependency(databases, atomic=atomic)]
 
     @app.api_route("/async", methods=["GET", "POST"])
-    async def do(session: Annotated[AsyncSession, session_dependency(databases)]) -> None:
+    async def do(session: async_session) -> None:
         await session.run_sync(work)
 
     @app.api_route("/sync", methods=["GET", "POST"])
-    def do_sync(session: Annotated[Session, sync_session_dependency(databases)]) -> None:
+    def do_sync(session: sync_session) -> None:
         work(session)
 
     return app
@@ -127,22 +130,28 @@ def test_connection_lost_during_the_commit(
     assert expected == told(response)
 
 
+@pytest.mark.parametrize(("atomic", "answer"), [(True, NOT_TOGETHER), (False, IN_PART)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_connection_lost_during_the_first_of_two_commits(
-    postgresql: Server, create_database: Callable[[Server], URL], open_ledgers: Open, kind: str
+    postgresql: Server,
+    create_database: Callable[[Server], URL],
+    open_ledgers: Open,
+    kind: str,
+    atomic: bool,
+    answer: object,
 ) -> None:
-    """It may be carried out in part: nobody is told to repeat it."""
+    """An atomic commit finds out that it did not happen; otherwise it may be carried out in part."""
     urls = [create_database(postgresql) for _ in range(2)]
     databases = open_ledgers(*urls)
     make_commits_slow(postgresql, urls[0].database)
     with (
-        serve(application(databases, write)) as serving,
+        serve(application(databases, write, atomic=atomic)) as serving,
         serving.client() as client,
         while_committing(postgresql, urls[0].database, terminate),
     ):
         response = client.post(f"/{kind}")
 
-    assert IN_PART == told(response)
+    assert answer == told(response)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,4 @@
-"""Commits that lose a server in the middle: what is committed, what is not, and what cannot be known."""
+"""Commits with atomic=False that lose a server in the middle: what is committed, and what cannot be known."""
 
 import asyncio
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def test_backend_that_is_terminated_during_its_commit(
         assert {name: int(name in before) for name in names} == rows(session)
         return caught.value
 
-    error = drivers.kind.run(make_ledgers(drivers, *backends), body)
+    error = drivers.kind.run(make_ledgers(drivers, *backends), body, atomic=False)
     assert (tuple(before), tuple(after), (place,)) == (error.committed, error.rolled_back, error.unknown)
     assert f"Unknown, the connection was lost during COMMIT: {place}." in str(error)
     assert isinstance(error.__cause__, DBAPIError)
@@ -71,7 +71,7 @@ def test_connection_that_is_lost_before_the_commit(
         assert {"first": 2, "second": 1} == rows(session)
         return caught.value
 
-    error = drivers.kind.run(make_ledgers(drivers, "sqlite", backend), body)
+    error = drivers.kind.run(make_ledgers(drivers, "sqlite", backend), body, atomic=False)
     assert (("first",), (), ("second",)) == (error.committed, error.rolled_back, error.unknown)
 
 
@@ -90,7 +90,9 @@ def test_connection_that_is_lost_when_an_earlier_one_fails(
         session.rollback()
         return rows(session)
 
-    assert {"first": 0, "second": 0} == drivers.kind.run(make_ledgers(drivers, "postgresql", "mariadb"), body)
+    assert {"first": 0, "second": 0} == drivers.kind.run(
+        make_ledgers(drivers, "postgresql", "mariadb"), body, atomic=False
+    )
 
 
 @every_driver
@@ -111,7 +113,7 @@ def test_server_that_is_killed_during_its_commit(
         assert {"first": 1, "second": 0, "third": 0} == rows(session)
         return caught.value
 
-    error = drivers.kind.run(make_ledgers(drivers, "mariadb", "postgresql", "sqlite"), body)
+    error = drivers.kind.run(make_ledgers(drivers, "mariadb", "postgresql", "sqlite"), body, atomic=False)
     assert (("first",), ("third",), ("second",)) == (error.committed, error.rolled_back, error.unknown)
 
 
@@ -127,7 +129,9 @@ def test_only_server_whose_connection_is_lost(make_ledgers: MakeLedgers, drivers
         session.rollback()
         return rows(session)
 
-    assert {"first": 0, "second": 0} == drivers.kind.run(make_ledgers(drivers, "sqlite", "postgresql"), body)
+    assert {"first": 0, "second": 0} == drivers.kind.run(
+        make_ledgers(drivers, "sqlite", "postgresql"), body, atomic=False
+    )
 
 
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
@@ -143,7 +147,7 @@ def test_task_that_is_cancelled_during_a_commit(
     databases = ledgers(urls)
 
     async def commit() -> None:
-        async with AsyncSession(databases) as session:
+        async with AsyncSession(databases, atomic=False) as session:
             await session.run_sync(write, "third", "second", "first")
             await session.commit()
 
@@ -157,7 +161,7 @@ def test_task_that_is_cancelled_during_a_commit(
             await task
         assert "Committed: first. Rolled back: third. Unknown" in caught.value.__notes__[0]
         assert_idle(databases, asyncio=True)
-        async with AsyncSession(databases) as session:
+        async with AsyncSession(databases, atomic=False) as session:
             found = await session.run_sync(rows)
         await databases.adispose()
         return found

@@ -24,7 +24,9 @@ THE_ONLY_ONE: Any = object()  # not None, which is what a dependency that chose 
 OPTIONS: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
 
 
-def session_dependency(databases: Databases, *, database: Choice = None, choices: Sequence[str] | None = None) -> Any:
+def session_dependency(
+    databases: Databases, *, database: Choice = None, choices: Sequence[str] | None = None, atomic: bool = True
+) -> Any:
     """An ``AsyncSession`` for one request: ``Annotated[AsyncSession, session_dependency(databases)]``.
 
     It commits when the route returns, before the response is sent, so a commit that fails is never a 2xx; it rolls
@@ -33,19 +35,19 @@ def session_dependency(databases: Databases, *, database: Choice = None, choices
 
     ``database`` pins it: a declared name, or a dependency of yours that returns one for this request. What such a
     dependency may return are the ``choices``, by default the databases declared with ``shared_models=True``; anything
-    else is a 404. Equal arguments give the same dependency, thus one session per request; its ``.dependency`` is the
-    key for ``app.dependency_overrides``.
+    else is a 404. ``atomic=False`` commits one database after the other, and may tear. Equal arguments give the same
+    dependency, thus one session per request; its ``.dependency`` is the key for ``app.dependency_overrides``.
     """
     uses = uses_of(databases, database, choices)
-    return Depends(async_dependency(uses, database if callable(database) else None), scope="function")
+    return Depends(async_dependency(uses, database if callable(database) else None, atomic), scope="function")
 
 
 def sync_session_dependency(
-    databases: Databases, *, database: Choice = None, choices: Sequence[str] | None = None
+    databases: Databases, *, database: Choice = None, choices: Sequence[str] | None = None, atomic: bool = True
 ) -> Any:
     """As ``session_dependency``, a sync ``Session`` for a ``def`` route. Waiting for a connection takes no thread."""
     uses = uses_of(databases, database, choices)
-    return Depends(sync_dependency(uses, database if callable(database) else None), scope="function")
+    return Depends(sync_dependency(uses, database if callable(database) else None, atomic), scope="function")
 
 
 def streaming_dependency(databases: Databases, *, database: Choice = None, choices: Sequence[str] | None = None) -> Any:
@@ -78,11 +80,11 @@ def uses_of(databases: Databases, database: Choice, choices: Sequence[str] | Non
 
 
 @cache
-def async_dependency(uses: Uses, choose: Choose) -> Dependency:
+def async_dependency(uses: Uses, choose: Choose, atomic: bool) -> Dependency:
     async def session(connection: HTTPConnection, name: Any = THE_ONLY_ONE) -> AsyncIterator[AsyncSession]:
         database = pinned(uses, name)
         ticket = RequestTicket.of(connection, session, database)
-        current = AsyncSession(uses.databases, database=database, ticket=ticket.enter(), **OPTIONS)
+        current = AsyncSession(uses.databases, database=database, atomic=atomic, ticket=ticket.enter(), **OPTIONS)
         note_session(current.sync_session, connection)
         try:
             yield current
@@ -98,11 +100,11 @@ def async_dependency(uses: Uses, choose: Choose) -> Dependency:
 
 
 @cache
-def sync_dependency(uses: Uses, choose: Choose) -> Dependency:
+def sync_dependency(uses: Uses, choose: Choose, atomic: bool) -> Dependency:
     async def session(connection: HTTPConnection, name: Any = THE_ONLY_ONE) -> AsyncIterator[Session]:
         database = pinned(uses, name)
         ticket = RequestTicket.of(connection, session, database)
-        current = Session(uses.databases, database=database, ticket=ticket.enter(), **OPTIONS)
+        current = Session(uses.databases, database=database, atomic=atomic, ticket=ticket.enter(), **OPTIONS)
         note_session(current, connection)
         try:
             await ticket.take()  # here, not in the route: there it would hold one of the worker threads

@@ -1,6 +1,7 @@
-"""Commits over several databases: in declaration order, and the truth when they tear. On SQLite files."""
+"""Commits with atomic=False: in declaration order, and the truth when they tear. On SQLite files."""
 
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,17 @@ from sqlalchemy.exc import IntegrityError, InvalidRequestError
 
 from manybase import CommitError, Databases, PartialCommitError, Session
 from tests.ledgers import ENTRIES, NAMES, in_files, rows, write, write_what_cannot_be_committed
-from tests.sessions import Run, another
+from tests.sessions import Run, SessionKind, another
 
 
 @pytest.fixture
 def databases(tmp_path: Path) -> Databases:
     return in_files(tmp_path)
+
+
+@pytest.fixture
+def run(session_kind: SessionKind, databases: Databases) -> Run:
+    return partial(session_kind.run, databases, atomic=False)
 
 
 def test_commit_that_succeeds(run: Run) -> None:
@@ -71,7 +77,7 @@ def test_what_is_rolled_back_when_the_error_is_raised(run: Run) -> None:
         write_what_cannot_be_committed(session, "second")
         with pytest.raises(PartialCommitError):
             session.commit()
-        with another(session) as other:
+        with another(session, atomic=False) as other:
             write(other, *NAMES)
             other.commit()
         session.rollback()

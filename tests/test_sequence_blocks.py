@@ -1,6 +1,7 @@
 """Commits at the end of a block, after savepoints, and in a session that goes on."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,17 @@ from sqlalchemy.exc import InvalidRequestError
 
 from manybase import AsyncSession, Databases, PartialCommitError, Session
 from tests.ledgers import ENTRIES, NAMES, in_files, rows, write, write_what_cannot_be_committed
-from tests.sessions import Run, assert_idle
+from tests.sessions import Run, SessionKind, assert_idle
 
 
 @pytest.fixture
 def databases(tmp_path: Path) -> Databases:
     return in_files(tmp_path)
+
+
+@pytest.fixture
+def run(session_kind: SessionKind, databases: Databases) -> Run:
+    return partial(session_kind.run, databases, atomic=False)
 
 
 def test_session_after_a_torn_commit(run: Run) -> None:
@@ -64,7 +70,7 @@ def test_torn_commit_of_an_async_begin_block(databases: Databases) -> None:
 
     async def main() -> dict[str, int]:
         await databases.acreate_all()
-        async with AsyncSession(databases) as session:
+        async with AsyncSession(databases, atomic=False) as session:
             with pytest.raises(PartialCommitError):
                 await tear(session)
             async with session.begin():
@@ -80,7 +86,7 @@ def test_torn_commit_of_an_async_begin_block(databases: Databases) -> None:
 def test_torn_commit_of_a_sessionmaker_block(databases: Databases) -> None:
     """A closed session gives its connections back, whatever happened."""
     databases.create_all()
-    session = Session(databases)
+    session = Session(databases, atomic=False)
     write(session, "first")
     write_what_cannot_be_committed(session, "second")
     with pytest.raises(PartialCommitError):

@@ -18,6 +18,11 @@ def databases(tmp_path: Path) -> Databases:
     return in_files(tmp_path)
 
 
+@pytest.fixture
+def run(session_kind: SessionKind, databases: Databases) -> Run:
+    return partial(session_kind.run, databases, atomic=False)
+
+
 def test_connection_of_the_callers_own(run: Run) -> None:
     """A connection that brings its own transaction is left for the caller to commit or roll back."""
 
@@ -47,7 +52,7 @@ def test_engine_that_is_not_declared(databases: Databases, tmp_path: Any) -> Non
     def note(session: Session) -> None:
         session.execute(text("INSERT INTO notes VALUES (1)"), bind_arguments={"bind": engine})
 
-    with Session(databases) as session:
+    with Session(databases, atomic=False) as session:
         note(session)
         write(session, "third")
         session.commit()
@@ -107,7 +112,7 @@ def test_commit_events_of_the_users_own(session_kind: SessionKind, databases: Da
         write(session, "third", "first")
         session.commit()
 
-    session_kind.run(databases, body)
+    session_kind.run(databases, body, atomic=False)
     assert ["first", "third"] == sorted(map(str, heard))
 
 
@@ -132,4 +137,4 @@ def test_locked_database(session_kind: SessionKind, tmp_path: Any) -> None:
         assert {"first": 1, "second": 0} == rows(session)
         return caught.value.rolled_back
 
-    assert ("second",) == session_kind.run(declared, body)
+    assert ("second",) == session_kind.run(declared, body, atomic=False)
