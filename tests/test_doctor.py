@@ -41,8 +41,10 @@ def mysql(name: str, *, prepares: bool = True, **known: Any) -> Facts:
     return Facts(name, "app", "mysql", make_url(f"mysql://{name}/shop"), answers=True, prepares=prepares, **known)
 
 
-def file(name: str, journal: str = "delete") -> Facts:
-    return Facts(name, "app", "sqlite", make_url(f"sqlite:///{name}.db"), answers=True, prepares=False, journal=journal)
+def file(name: str, *obstacles: str) -> Facts:
+    facts = Facts(name, "app", "sqlite", make_url(f"sqlite:///{name}.db"), answers=True, prepares=False)
+    facts.attachable, facts.obstacles = True, list(obstacles)
+    return facts
 
 
 def oracle(name: str) -> Facts:
@@ -64,7 +66,7 @@ def oracle(name: str) -> Facts:
         ),
         ([postgresql("a", slots=0), file("b")], [("a", "fail", "prepare"), (None, "warn", "atomicity")]),
         ([file("a"), file("b")], [(None, "ok", "journal")]),
-        ([file("a", "wal"), file("b")], [(None, "warn", "journal"), (None, "warn", "atomicity")]),
+        ([file("a", "journal_mode=wal"), file("b")], [(None, "warn", "journal"), (None, "warn", "atomicity")]),
         ([file("a"), file("b"), postgresql("c")], [(None, "ok", "journal"), ("a", "warn", "coordinator")]),
         ([oracle("a"), postgresql("b")], [("a", "warn", "coordinator")]),
         ([oracle("a"), file("b")], [(None, "warn", "atomicity")]),
@@ -103,7 +105,7 @@ def test_files(tmp_path: Path, diagnosed: Diagnose) -> None:
     findings = diagnosed(databases)
 
     assert (None, "warn", "journal") in told(findings)
-    assert "In WAL mode: wal." in next(each.message for each in findings if each.topic == "journal")
+    assert "wal has journal_mode=wal." in next(each.message for each in findings if each.topic == "journal")
     assert not (tmp_path / "none.db").exists()
 
 

@@ -130,7 +130,7 @@ class Poller:
             await self._until(due)
             full = self.loop.time() >= due
             try:
-                if not self.databases.taken_over:  # else these are tests, and nothing is committed
+                if not self.databases.is_taken_over:  # else these are tests, and nothing is committed
                     all_answer = await self._pass(full=full)
                     if all_answer and not self.warned:
                         await self._warn()

@@ -43,6 +43,7 @@ def known(databases: Databases, name: str) -> Facts:
     url = url_of(databases, name)
     backend = None if url is None else url.get_backend_name()
     facts = Facts(name, databases.app, backend, url, prepares=None if backend in (*MYSQL, "postgresql") else False)
+    facts.attachable = name in databases.files
     facts.pool = capacity(databases[name], databases.options_of(name))
     if url is None:
         variables = " or ".join(databases[name].environment_variables)

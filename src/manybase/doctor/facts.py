@@ -30,7 +30,9 @@ class Facts:
     prepares: bool | None = None
     slots: int | None = None
     pool: int | None = None
-    journal: str | None = None
+    attachable: bool = False
+    """A SQLite file that commits together with others, by ATTACH, unless there are ``obstacles``."""
+    obstacles: list[str] = field(default_factory=list)
     loses_decisions: str | None = None
     """How a failover of this server could lose a decision that it has made."""
     findings: list[Finding] = field(default_factory=list)

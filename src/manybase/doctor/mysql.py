@@ -101,8 +101,9 @@ def tables(connection: Connection, facts: Facts) -> Iterator[Finding]:
     if found:
         more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
         message = (
-            f"Tables without transactions: {', '.join(found[:LISTED])}{more}. What is written there stays, also where "
-            "the commit fails. ALTER TABLE ... ENGINE=InnoDB."
+            f"Tables without transactions: {', '.join(found[:LISTED])}{more}. No rollback undoes what is written "
+            "there: beside other databases it is refused, and text() that does it all the same is not noticed. ALTER "
+            "TABLE ... ENGINE=InnoDB."
         )
         yield Finding(facts.name, "warn", "tables", message)
 

@@ -9,23 +9,20 @@ from sqlalchemy import Connection
 
 from manybase.doctor.facts import Check, Facts
 from manybase.doctor.findings import Finding
+from manybase.journals import obstacles
 
 OFF, NORMAL = 0, 1
 
 
-def journal(connection: Connection, facts: Facts) -> Iterator[Finding]:
-    facts.journal = str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()).lower()
-    if facts.journal in ("off", "memory"):
-        message = (
-            f"journal_mode = {facts.journal}: a crash in the middle of a commit can ruin the file. Set it to delete."
-        )
-        yield Finding(facts.name, "fail", "durability", message)
-
-
 def durability(connection: Connection, facts: Facts) -> Iterator[Finding]:
-    """Whether what is committed stays so after a loss of power, with the settings of the declared engine."""
+    """Whether what is committed outlives a crash and a loss of power, with the settings of the declared engine."""
+    facts.obstacles = obstacles(connection, "main")
+    journal = str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()).lower()
     synchronous = int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
-    if synchronous == OFF or (synchronous == NORMAL and facts.journal == "wal"):
+    if journal in ("off", "memory"):
+        message = f"journal_mode = {journal}: a crash in the middle of a commit can ruin the file. Set it to DELETE."
+        yield Finding(facts.name, "fail", "durability", message)
+    if synchronous == OFF or (synchronous == NORMAL and journal == "wal"):
         message = (
             f"synchronous = {'OFF' if synchronous == OFF else 'NORMAL, with journal_mode = wal'}: a loss of power can "
             "lose the last commits, and with them a decision that others have already followed. Set it to FULL."
@@ -40,4 +37,4 @@ def file(connection: Connection, facts: Facts) -> Iterator[Finding]:
         yield Finding(facts.name, "fail", "file", message)
 
 
-CHECKS: tuple[Check, ...] = (journal, durability, file)
+CHECKS: tuple[Check, ...] = (durability, file)

@@ -48,9 +48,9 @@ def fine(facts: Facts) -> Finding:
 
 
 def groups_of_unable(facts: Sequence[Facts]) -> list[list[Facts]]:
-    """Those that cannot prepare. SQLite files that commit by ATTACH count as one: all but those in WAL mode."""
+    """Those that cannot prepare. SQLite files that commit together by ATTACH count as one."""
     unable = [each for each in facts if each.prepares is False and each.backend not in MYSQL]
-    attached = [each for each in unable if each.backend == "sqlite" and each.journal != "wal"]
+    attached = [each for each in unable if each.attachable and not each.obstacles]
     return [*([attached] if attached else []), *([each] for each in unable if each not in attached)]
 
 
@@ -74,16 +74,17 @@ def unable_ones(facts: Sequence[Facts]) -> Iterator[Finding]:
                 )
                 yield Finding(each.name, "fail", "prepare", message)
             outranked = True
-    files = [each for each in facts if each.backend == "sqlite"]
-    wal = [each.name for each in files if each.journal == "wal"]
-    if len(files) > 1 and wal:
+    files = [each for each in facts if each.attachable]
+    obstacles = [f"{each.name} has {' and '.join(each.obstacles)}" for each in files if each.obstacles]
+    if len(files) > 1 and obstacles:
         message = (
-            f"In WAL mode: {', '.join(wal)}. SQLite files commit together by ATTACH, which is atomic in every journal "
-            "mode but this one, so that a commit over them is refused. PRAGMA journal_mode = delete, or atomic=False."
+            f"SQLite files commit together on one connection, but not as they are: {'; '.join(obstacles)}. A commit "
+            "over such files is refused. Set PRAGMA journal_mode=DELETE and PRAGMA synchronous=NORMAL or FULL, or say "
+            "atomic=False."
         )
         yield Finding(None, "warn", "journal", message)
     elif len(files) > 1:
-        message = f"SQLite files, committed together by ATTACH: {', '.join(each.name for each in files)}."
+        message = f"SQLite files, which commit together on one connection: {', '.join(each.name for each in files)}."
         yield Finding(None, "ok", "journal", message)
     if several:
         named = " or ".join(" and ".join(each.name for each in group) for group in groups)
