@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import URL
 
-from manybase import AsyncSession, Databases, Session
+from manybase import AsyncSession, Databases, Session, decision
 from manybase.recovering import recovering
 from manybase.recovery import in_doubt, resolve, turn
 from manybase.testing import fail_at
@@ -84,28 +84,74 @@ def test_killed_process(urls: Urls, second: str, drivers: tuple[str, str], step:
     observer.dispose()
 
 
-@pytest.mark.parametrize("drivers", [FACES["asyncio"], FACES["asyncpg"]], ids=["asyncio", "asyncpg"])
-def test_hand_over(urls: Urls, drivers: tuple[str, str]) -> None:
-    """What this process could not finish is finished at once, however young, and forgotten about."""
-    databases = ledgers(urls(drivers))
+@pytest.mark.parametrize("face", FACES)
+def test_hand_over(urls: Urls, monkeypatch: pytest.MonkeyPatch, face: str) -> None:
+    """What this process could not finish is finished at once, however young, whichever thread it comes from."""
+    monkeypatch.setattr("manybase.recovering.SOON", 0)
+    databases = ledgers(urls(FACES[face]))
     observer = ledgers(urls(SYNC))
+    observer.create_all()
+
+    def commit(session: Session) -> None:
+        write(session, "first", "second")
+        with fail_at("finishing"):
+            session.commit()
+
+    def commit_in_thread() -> None:
+        with Session(databases) as session:
+            commit(session)
 
     async def run() -> None:
-        await databases.acreate_all()
         async with recovering(databases, every=3600, min_age=3600):
-            async with AsyncSession(databases) as session:
-                await session.run_sync(write, "first", "second")
-                with fail_at("finishing"):
-                    await session.commit()
+            for _ in range(2):  # the first one may be found by the first pass
+                if face == "threads":
+                    await asyncio.to_thread(commit_in_thread)
+                else:
+                    async with AsyncSession(databases) as session:
+                        await session.run_sync(commit)
                 assert databases.unfinished.transactions
-            await until(lambda: not databases.unfinished.transactions)
-            assert [] == in_doubt(observer)
+                await until(lambda: not databases.unfinished.transactions)
+                assert [] == in_doubt(observer)
         await databases.adispose()
 
     asyncio.run(run())
+    databases.dispose()
 
     with Session(observer) as session:
-        assert {"first": 1, "second": 1} == rows(session)
+        assert {"first": 2, "second": 2} == rows(session)
+    observer.dispose()
+
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_end_while_a_decision_is_awaited(urls: Urls, driver: str) -> None:
+    """The block ends at once, and the server is rid of the statement that waited; the next pass ends the rest."""
+    observer = ledgers(urls(SYNC, "postgresql"))
+    observer.create_all()
+    kill_at("all prepared", urls(SYNC, "postgresql"))
+    (doubt,) = in_doubt(observer)
+    record = decision.row(decision.POSTGRESQL, doubt.transaction_id, "abort", "", unless_there=False)
+
+    def waits() -> bool:
+        with observer.aside("first").connect() as connection:
+            return bool(connection.exec_driver_sql(WAITING).scalar())
+
+    async def run() -> float:
+        async with recovering(ledgers(urls((driver, ""), "postgresql")), every=3600, min_age=0):
+            await until(waits)
+            leaving = time.monotonic()
+        return time.monotonic() - leaving
+
+    with observer.engine("first").connect() as undecided:
+        undecided.exec_driver_sql(record)
+        took = asyncio.run(run())
+        asyncio.run(until(lambda: not waits()))
+        undecided.rollback()
+
+    assert took < 2
+    assert ["rolled back"] == [each.ended for each in resolve(observer, min_age=0).resolutions]
     observer.dispose()
 
 
