@@ -22,8 +22,8 @@ FLOORS = [
     "untransactional",
     "session",
     "aio",
-    "health testing",
-    "__init__ fastapi",
+    "doctor health recovering testing",
+    "__init__ cli fastapi",
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
 
