@@ -25,13 +25,21 @@ OTHERS = {
 PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()"
 
 
-def run(asyncio: bool, body: Callable[[], T]) -> T:
-    """What `body` returns, in a greenlet of an event loop of its own where it is asynchronous."""
+def run(asyncio: bool, body: Callable[[], T], databases: Databases) -> T:
+    """What `body` returns, in a greenlet of an event loop of its own where it is asynchronous; then all is closed."""
 
     async def main() -> T:
-        return await greenlet_spawn(body)
+        try:
+            return await greenlet_spawn(body)
+        finally:
+            await databases.adispose()
 
-    return aio.run(main()) if asyncio else body()
+    if asyncio:
+        return aio.run(main())
+    try:
+        return body()
+    finally:
+        databases.dispose()
 
 
 def recover(databases: Databases, *, asyncio: bool = False) -> Report:
