@@ -67,6 +67,14 @@ def failed_before(database: str) -> NotCommitted:
     )
 
 
+def overtaken(database: str) -> NotCommitted:
+    """The decision cannot be recorded: there is one, or it comes too late."""
+    return NotCommitted(
+        f"Recovery gave it up before {database!r} had decided: it took longer than recovery waits (min_age).",
+        [database],
+    )
+
+
 def is_conflict(error: DBAPIError) -> bool:
     """Nothing is wrong with the transaction but that it met another one: tried again, it may succeed."""
     return sqlstate(error) in CONFLICT_STATES or mysql_code(error) in CONFLICT_CODES

@@ -12,7 +12,7 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from manybase import Databases, decision
 from manybase.recovery import Report, resolve
-from tests.atomic.dying import in_sync
+from tests.atomic.dying import Commit, in_sync
 
 T = TypeVar("T")
 REPEATS = int(os.environ.get("MANYBASE_TORTURE", "1"))
@@ -54,6 +54,11 @@ def recover(databases: Databases, *, asyncio: bool = False) -> Report:
             return ended
         assert time.monotonic() < deadline, report
         pause(asyncio=asyncio)
+
+
+def recover_in_process(commit: Commit) -> None:
+    databases = commit.declare()
+    run(commit.asyncio, lambda: recover(databases, asyncio=commit.asyncio), databases)
 
 
 def pause(seconds: float = 0.02, *, asyncio: bool) -> None:
