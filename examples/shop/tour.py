@@ -1,9 +1,13 @@
 """The tour: what one session over many databases does, asked of the running application, with real results."""
 
 import secrets
+import signal
 
+from examples.shop import crashing
 from examples.shop.databases import databases
 from examples.shop.guide import Guide
+from manybase.recovery import resolve
+from manybase.steps import Step
 
 
 def tour(guide: Guide) -> None:
@@ -15,10 +19,11 @@ def tour(guide: Guide) -> None:
     combine_two_statements(guide)
     roll_back_two_databases(guide, user["id"], order["product_id"])
     keep_audit_entry(guide)
+    die_while_committing(guide, user["id"], order["product_id"])
     refuse(guide)
     choose_region(guide)
     stream(guide)
-    tell_what_a_commit_promises(guide)
+    check_health(guide)
 
 
 def show_routing(guide: Guide) -> None:
@@ -127,14 +132,29 @@ def stream(guide: Guide) -> None:
     guide.check(f"{len(lines) - 1} orders with the names of their users", any("A Guest" in line for line in lines))
 
 
-def tell_what_a_commit_promises(guide: Guide) -> None:
-    order = ", ".join(databases.names)
+def die_while_committing(guide: Guide, user_id: int, product_id: int) -> None:
     guide.step(
-        "What a commit over several databases promises today",
-        f"Databases are committed one after the other, in the order of their declaration ({order}). Whatever fails "
-        "before the first COMMIT leaves nothing anywhere, as you saw. If a database fails between two COMMITs, the "
-        "commit tears: the session raises PartialCommitError, which names what is committed and what is not. "
-        "That is so until the atomic commit lands.",
+        "Killed in the middle of a commit",
+        "Another process places the same order and is killed (SIGKILL) while it commits over shop and analytics: once "
+        "just before the commit is decided, once just after. Then recovery looks what it left.",
     )
+    before = stock_and_orders(guide, user_id, product_id)
+    guide.check(
+        "killed before: nothing in either database", before == after_kill(guide, "deciding", user_id, product_id)
+    )
+    stock, orders = after_kill(guide, "committed", user_id, product_id)
+    guide.check("killed after: all of it in both", (stock, orders) == (before[0] - 2, before[1] + 1))
+
+
+def after_kill(guide: Guide, step: Step, user_id: int, product_id: int) -> tuple[int, int]:
+    ended = crashing.run(step, user_id, product_id)
+    guide.check(f"the process died at {step!r}, by signal {-ended}", ended == -signal.SIGKILL)
+    for each in resolve(databases, min_age=0).resolutions:
+        guide.tell(each.database, f"was in doubt: {each.ended}")
+    return stock_and_orders(guide, user_id, product_id)
+
+
+def check_health(guide: Guide) -> None:
+    guide.step("Is everything well?", "Each database is asked on a connection of its own, all at once.")
     states = {each["database"]: each["status"] for each in guide.peek("/health")["databases"]}
     guide.check("GET /health: all five databases answer", states == dict.fromkeys(databases.names, "ok"))

@@ -23,6 +23,7 @@ from manybase.routing import ReadBy, Route
 from manybase.scope import Scope
 from manybase.sequence import commit_in_order, roll_back
 from manybase.slots import Ticket
+from manybase.steps import observers
 from manybase.twophase import mysql
 from manybase.untransactional import refuse_what_is_fixed_at_once, tables_without_transactions
 from manybase.wire import has_ended
@@ -221,6 +222,11 @@ class Session(SQLAlchemySession):
                 check_journals_of(files, participants)
             commit_together(self.databases, participants, transaction=transaction, asyncio=self._asyncio)
         else:
+            if self._is_atomic and observers and len(participants) > 1:
+                raise ConfigurationError(
+                    "fail_at() cannot strike inside rollback(): nothing can be prepared in a transaction that never "
+                    "commits, so the commits there are not atomic. Run this test without rollback()."
+                )
             commit_in_order(participants)
         for each in participants:
             has_ended(each.connection)

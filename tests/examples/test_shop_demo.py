@@ -26,7 +26,8 @@ SHOWN = (
     "CrossDatabaseError: One statement names tables of several databases (analytics: orders; shop: users)",
     "✓ POST /orders/failing failed: 402 The payment was declined.",
     "✓ the parcel is in eu, and not in us",
-    "Databases are committed one after the other",
+    "✓ the process died at 'deciding', by signal 9 ✓ killed before: nothing in either database",
+    "✓ the process died at 'committed', by signal 9 ✓ killed after: all of it in both",
     DONE,
 )
 

@@ -79,9 +79,6 @@ def test_session_that_promises_nothing(
     def body(session: Session) -> int:
         session.execute(insert(hits).values(id=1))
         session.commit()
-        count: int = session.execute(
-            text("SELECT count(*) FROM hits"), bind_arguments={"database": "counters"}
-        ).scalar_one()
-        return count
+        return committed(session, "counters", "hits")
 
     assert 1 == run_with(databases, drivers)(body, **options)
