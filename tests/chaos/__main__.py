@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tests.chaos import table, trial
 from tests.chaos.cluster import cluster
+from tests.chaos.table import CONTROL
 from tests.chaos.topologies import TOPOLOGIES
 from tests.chaos.trial import Trial
 
 ROUND = 200  # kills; after each the databases are compared, and the figures written down
 RESTART_EVERY = 3.0  # seconds, in every second trial
-CONTROL = "Without the tombstone (control)"
 
 
 def main() -> int:
