@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ def missing(options: argparse.Namespace, done: list[table.Figures]) -> Iterator[
         if all(kills <= 0 for kills in left.values()):
             break
         if left[name] > 0:
-            kills = min(options.round, -int(-left[name] // 1))
+            kills = min(options.round, math.ceil(left[name]))
             left[name] -= kills
             yield name, Trial(topology=topology, kills=kills, restart_every=every)
     if not any(each["name"] == CONTROL for each in done):
