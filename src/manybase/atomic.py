@@ -23,7 +23,7 @@ from manybase.concurrency import Uninterrupted
 from manybase.coordinators import arbitrate_until, forget_identity, identity_of
 from manybase.engines import Databases
 from manybase.errors import AtomicityError, InDoubtError, ManybaseError, NotCommitted
-from manybase.gid import POSTGRESQL_LIMIT, Gid, Xid
+from manybase.gid import POSTGRESQL_LIMIT, TABLE, Gid, Xid
 from manybase.learned import BELIEVED
 from manybase.participants import Participant
 from manybase.prepared_slots import prepared_slots
@@ -155,7 +155,7 @@ class AtomicCommit:
         try:
             return run(connection, sql)
         except IntegrityError as error:  # with COMMIT in the same packet, it may be the application's own
-            if connection.dialect.name == "postgresql" and decision.TABLE not in str(error.orig):
+            if connection.dialect.name == "postgresql" and TABLE not in str(error.orig):
                 raise
             raise overtaken(self.coordinator.name) from error
 

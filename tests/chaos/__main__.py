@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -9,12 +10,12 @@ from pathlib import Path
 
 from tests.chaos import table, trial
 from tests.chaos.cluster import cluster
+from tests.chaos.table import CONTROL
 from tests.chaos.topologies import TOPOLOGIES
 from tests.chaos.trial import Trial
 
 ROUND = 200  # kills; after each the databases are compared, and the figures written down
 RESTART_EVERY = 3.0  # seconds, in every second trial
-CONTROL = "Without the tombstone (control)"
 
 
 def main() -> int:
@@ -60,7 +61,7 @@ def missing(options: argparse.Namespace, done: list[table.Figures]) -> Iterator[
         if all(kills <= 0 for kills in left.values()):
             break
         if left[name] > 0:
-            kills = min(options.round, -int(-left[name] // 1))
+            kills = min(options.round, math.ceil(left[name]))
             left[name] -= kills
             yield name, Trial(topology=topology, kills=kills, restart_every=every)
     if not any(each["name"] == CONTROL for each in done):

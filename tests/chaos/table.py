@@ -1,4 +1,4 @@
-"""Table: the outcomes of many trials, a line for each topology, as the manual shows them."""
+"""Table: the outcomes of many trials as the manual shows them: each topology, all of them, the negative control."""
 
 import json
 from collections import defaultdict
@@ -10,6 +10,9 @@ from tests.chaos.ledger import Told
 from tests.chaos.trial import Outcome
 
 Figures = dict[str, Any]
+
+CONTROL = "Control: without the tombstone"
+ALL = "**All**"
 
 COLUMNS = {
     "workers": "workers killed",
@@ -56,13 +59,15 @@ def figures(name: str, outcome: Outcome) -> Figures:
 
 
 def table(trials: Iterable[Figures]) -> str:
-    """In Markdown, with a last line for all that should hold; the control has a line of its own after it."""
+    """In Markdown."""
     sums: dict[str, Figures] = defaultdict(lambda: dict.fromkeys(COLUMNS, 0))
     for trial in trials:
-        for column in COLUMNS:
-            sums[trial["name"]][column] += trial[column]
+        for name in (trial["name"], ALL) if trial["name"] != CONTROL else (CONTROL,):
+            for column in COLUMNS:
+                sums[name][column] += trial[column]
+    names = [*(name for name in sums if name not in (ALL, CONTROL)), ALL, CONTROL]
     head = f"| | {' | '.join(COLUMNS.values())} |\n|-|{'-:|' * len(COLUMNS)}"
-    return "\n".join([head, *(line(name, figures) for name, figures in sums.items())])
+    return "\n".join([head, *(line(name, sums[name]) for name in names)])
 
 
 def line(name: str, figures: Figures) -> str:

@@ -92,7 +92,7 @@ def torment(trial: Trial, servers: Servers, place: Place, folder: Path) -> tuple
             while committing.kills < trial.kills or not enough(trial, told, recovered, restarting.count):
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"Too little happened: {committing.kills} kills, {happened(told, recovered)}.")
-                time.sleep(random.uniform(0, 2 * trial.pause))
+                wait_for_more(told, random.uniform(0, 2 * trial.pause))
                 committing.kill_one()
                 if random.random() < 0.05:
                     recovering.kill_one()
@@ -100,6 +100,18 @@ def torment(trial: Trial, servers: Servers, place: Place, folder: Path) -> tuple
         committing.close()
         recovering.close()
     return committing, recovering, restarting.count
+
+
+def wait_for_more(told: Path, seconds: float) -> None:
+    """And until a client was told something: workers that are killed before they have begun would prove nothing."""
+    before, deadline = size(told), time.monotonic() + 20 * seconds
+    time.sleep(seconds)
+    while size(told) == before and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def enough(trial: Trial, told: Path, recovered: Path, restarts: int) -> bool:
