@@ -124,10 +124,7 @@ class AtomicCommit:
 
     def _decide(self) -> None:
         try:
-            if self._stays_in_thread(self.coordinator):
-                self._commit_coordinator()
-            else:
-                self.steps.run_one(self._commit_coordinator, self.timeout)
+            self._run_at_coordinator(self._commit_coordinator)
         except BaseException as error:
             if not isinstance(error, Exception):
                 self.steps.interruption = error
@@ -236,16 +233,20 @@ class AtomicCommit:
             return how(connection, self.names[participant])
 
     def _forget(self) -> None:
-        name, connection = self.coordinator.name, self.coordinator.connection
+        name = self.coordinator.name
         self.databases.unfinished.may_forget(name, self.transaction)
         if transactions := self.databases.unfinished.take_forgettable(name, FORGET_AFTER):
             reached("forgetting")
             record = decision.forget(self.coordinator.dialect, transactions, self.coordinator.schema)
             try:
-                self.steps.run_one(partial(run, connection, record), self.timeout)
+                self._run_at_coordinator(partial(self._commit_alone, record))
             except Exception:
-                abandon(connection)
+                abandon(self.coordinator.connection)
             reached("forgotten")
+
+    def _commit_alone(self, sql: str) -> None:
+        run(self.coordinator.connection, sql)
+        commit(self.coordinator.connection)
 
     def _leave(self, participants: Sequence[Participant], why: str) -> None:
         for each in participants:
@@ -257,6 +258,13 @@ class AtomicCommit:
         if self.steps.interruption is not None:
             self.steps.interruption.add_note(f"Transaction {self.transaction} is {how}.")
             raise self.steps.interruption from cause
+
+    def _run_at_coordinator(self, job: Callable[[], None]) -> None:
+        """What the coordinator does: bounded and not to be interrupted, where its connection may leave this thread."""
+        if self._stays_in_thread(self.coordinator):
+            job()
+        else:
+            self.steps.run_one(job, self.timeout)
 
     def _stays_in_thread(self, participant: Participant) -> bool:
         """Connections of SQLite may belong to the thread that made them."""

@@ -75,12 +75,13 @@ def commit(connection: Connection) -> None:
 
 
 def settle(connection: Connection) -> None:
-    """After what it knows nothing of, let the driver's own COMMIT or ROLLBACK find a transaction to end.
+    """After what it knows nothing of, let the driver end the transaction that it believes in.
 
-    Without one PostgreSQL writes a warning into its log, each time.
+    It gets an empty one for that: without one PostgreSQL writes a warning into its log, each time.
     """
     if connection.dialect.driver in TRACKS_BY_ITSELF:
         run(connection, "BEGIN")
+        commit(connection)
 
 
 def wrapped(connection: Connection, sql: str, error: Exception) -> Exception:
