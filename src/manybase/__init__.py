@@ -1,26 +1,30 @@
 """One SQLAlchemy session over many databases."""
 
-from manybase.aio import AsyncSession
-from manybase.database import Database
-from manybase.engines import Databases
-from manybase.errors import (
-    AmbiguousRoute,
-    AtomicityError,
-    CommitError,
-    ConfigurationError,
-    CrossDatabaseError,
-    InDoubtError,
-    ManybaseError,
-    NotCommitted,
-    Overloaded,
-    PartialCommitError,
-    ReadOnlyError,
-    RoutingError,
-    UnknownDatabase,
-)
-from manybase.models import Model, cross_key
-from manybase.routing import Route
-from manybase.session import Session
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from manybase.aio import AsyncSession
+    from manybase.database import Database
+    from manybase.engines import Databases
+    from manybase.errors import (
+        AmbiguousRoute,
+        AtomicityError,
+        CommitError,
+        ConfigurationError,
+        CrossDatabaseError,
+        InDoubtError,
+        ManybaseError,
+        NotCommitted,
+        Overloaded,
+        PartialCommitError,
+        ReadOnlyError,
+        RoutingError,
+        UnknownDatabase,
+    )
+    from manybase.models import Model, cross_key
+    from manybase.routing import Route
+    from manybase.session import Session
 
 __all__ = [
     "AmbiguousRoute",
@@ -44,3 +48,19 @@ __all__ = [
     "UnknownDatabase",
     "cross_key",
 ]
+
+# Imported when first used: the command line, and the pytest plugin in every run, need hardly any of it.
+HOMES = {"AsyncSession": "aio", "Database": "database", "Databases": "engines", "Model": "models", "Route": "routing"}
+HOMES |= {"Session": "session", "cross_key": "models"}  # all others are errors
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'manybase' has no attribute {name!r}")
+    found: object = getattr(import_module(f"manybase.{HOMES.get(name, 'errors')}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
