@@ -214,7 +214,7 @@ def test_atomic_off(run: Run) -> None:
         session.add(ann())
         session.flush()
         assert session._files is None
-        assert 2 == len(session._participants)
+        assert 2 == len(session._enlisted.connections)
         session.commit()
         return counts(session)
 
@@ -319,7 +319,7 @@ def test_more_files_than_sqlite_attaches(session_kind: SessionKind, tmp_path: Pa
         for name in names * 2:
             session.execute(insert(tables[name]).values())
         together = groups(session)
-        assert ["d00", "d11"] == [*session._participants]
+        assert ["d00", "d11"] == [*session._enlisted.connections]
         with pytest.raises(AtomicityError, match="eleven files at most"):
             session.commit()
         session.rollback()

@@ -18,11 +18,12 @@ FLOORS = [
     "unfinished wire",
     "ownership routing tables twophase",
     "connecting decision engines sharing",
-    "atomic attaching commit coordinators journals participants prepared_slots recovery sequence untransactional",
+    "atomic attaching commit coordinators enlisted journals participants prepared_slots recovery sequence "
+    "untransactional",
     "session",
     "aio",
-    "health testing",
-    "__init__ fastapi",
+    "doctor health recovering testing",
+    "__init__ cli fastapi",
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
 

@@ -59,7 +59,7 @@ def refused(session: Session, run_it: Callable[[], Any]) -> CrossDatabaseError:
     with statements(session.databases) as ran, pytest.raises(CrossDatabaseError) as caught:
         run_it()
     assert [] == ran
-    assert {} == session._participants
+    assert {} == session._enlisted.connections
     return caught.value
 
 

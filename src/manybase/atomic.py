@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import NoReturn
 
@@ -22,9 +23,10 @@ from manybase.coordinators import arbitrate_until, forget_identity, identity_of
 from manybase.engines import Databases
 from manybase.errors import AtomicityError, InDoubtError, ManybaseError, NotCommitted
 from manybase.gid import POSTGRESQL_LIMIT, Gid, Xid
+from manybase.learned import BELIEVED
 from manybase.participants import Participant
 from manybase.prepared_slots import prepared_slots
-from manybase.refusals import failed_before, told
+from manybase.refusals import failed_before, raise_told
 from manybase.sequence import commit_in_order, roll_back
 from manybase.steps import observers, reached
 from manybase.twophase import mysql
@@ -61,25 +63,39 @@ class AtomicCommit:
         self.prepared: set[Participant] = set()
 
     def run(self) -> None:
+        try:
+            with self.steps.until_the_end():
+                self._run()
+        except BaseException as error:
+            if error is not self.steps.interruption:
+                doubt = isinstance(error, InDoubtError)
+                self._raise_interruption(error, "in doubt" if doubt else "committed nowhere")
+            raise
+        self._raise_interruption(None, "committed in all databases")
+
+    def _run(self) -> None:
         everyone = [self.coordinator, *self.others, *self.volatile]
         try:
-            self.identity = identity_of(self.databases, self.coordinator.name, asyncio=self.asyncio)
+            reached("begun")
+            self.identity = self._identity_of(self.coordinator)
             self.names = {each: self._name(each) for each in self.others}
             for each in self.others:
                 if each.xid is not None:  # it takes along a row of its own
-                    identity_of(self.databases, each.name, asyncio=self.asyncio)
+                    self._identity_of(each)
             slots = prepared_slots(self.databases, self.others, asyncio=self.asyncio)
-        except BaseException:
+        except BaseException as error:
             roll_back(everyone)
-            raise
+            raise_told(error, self.coordinator.name)
         try:
-            reached("begun")
             self._prepare()
             self._decide()
             self._finish()
+        except BaseException:  # Ctrl-C may come between any two steps: no pool may get back what is still prepared
+            if left := [each for each in self.prepared if not is_abandoned(each.connection)]:
+                self._leave(left, "interrupted")
+            raise
         finally:
             slots.release()
-        self._raise_interruption(None, "committed in all databases")
 
     # Until the decision, any failure ends it everywhere.
 
@@ -107,8 +123,8 @@ class AtomicCommit:
 
     def _decide(self) -> None:
         try:
-            if self.coordinator.dialect == "sqlite" and not self.asyncio:
-                self._commit_coordinator()  # in this thread, to which the connection may belong
+            if self._stays_in_thread(self.coordinator):
+                self._commit_coordinator()
             else:
                 self.steps.run_one(self._commit_coordinator, self.timeout)
         except BaseException as error:
@@ -154,15 +170,15 @@ class AtomicCommit:
         for each, error in failed.items():
             if is_broken(error):
                 abandon(each.connection)
-        everyone = [*self.others, self.coordinator, *self.volatile]
+        roll_back([each for each in (self.coordinator, *self.volatile) if self._stays_in_thread(each)])
+        everyone = [each for each in (*self.others, self.coordinator) if not self._stays_in_thread(each)]
         ended = self.steps.run([partial(self._undo, each) for each in everyone], self.timeout)
         if left := [each for each, undone in zip(everyone, ended, strict=True) if undone is not True]:
             self._leave(left, "given up")
         forget_identity(self.databases, self.coordinator.name)  # it may be why it failed
         database, error = next((each.name, error) for each, error in failed.items())
         self._raise_interruption(error, "committed nowhere")
-        answer = told(error, database)
-        raise answer from None if answer is error else error
+        raise_told(error, database)
 
     def _undo(self, participant: Participant) -> bool:
         """Whether it is certain that nothing of this participant is left."""
@@ -199,6 +215,7 @@ class AtomicCommit:
             try:
                 over = how(participant.connection, self.names[participant])
                 settle(participant.connection)
+                self.prepared.discard(participant)
                 return over
             except Exception:
                 abandon(participant.connection)
@@ -230,6 +247,14 @@ class AtomicCommit:
         if self.steps.interruption is not None:
             self.steps.interruption.add_note(f"Transaction {self.transaction} is {how}.")
             raise self.steps.interruption from cause
+
+    def _stays_in_thread(self, participant: Participant) -> bool:
+        """Connections of SQLite may belong to the thread that made them."""
+        return participant.dialect == "sqlite" and not self.asyncio
+
+    def _identity_of(self, participant: Participant) -> str:
+        believed = inf if participant.dialect == "sqlite" else BELIEVED  # a file is locked by now, by this transaction
+        return identity_of(self.databases, participant.name, asyncio=self.asyncio, believed=believed)
 
     def _name(self, participant: Participant) -> Gid | Xid:
         if participant.xid is not None:

@@ -154,11 +154,11 @@ class Files:
 
 def sharing_engine(databases: Databases, name: str, own: Engine, alias: str, main: Connection) -> Engine:
     kept: Engine | None = vars(own).get(SHARING)
-    if kept is None:
-        made = sharing(own, alias, main.dialect)
-        kept = vars(own).setdefault(SHARING, made)
-        databases.remember(name, kept)
-    return kept
+    if kept is not None:
+        return kept
+    made: Engine = vars(own).setdefault(SHARING, sharing(own, alias, main.dialect))
+    databases.remember(name, made)
+    return made
 
 
 def names_tables_itself(clause: Any) -> bool:

@@ -8,6 +8,7 @@ from manybase.atomic import AtomicCommit
 from manybase.engines import Databases
 from manybase.gid import new_transaction
 from manybase.participants import Participant, choose_coordinator, has_begun, is_volatile
+from manybase.refusals import raise_told
 from manybase.sequence import commit_in_order, commit_one, roll_back
 from manybase.steps import reached
 
@@ -28,25 +29,29 @@ def commit_together(
         for each in participants:
             if each not in writers:
                 commit_one(each)
-        if len(writers) == 1:
-            commit_at_once(writers[0])
-    except BaseException:
+    except BaseException as error:
         roll_back(participants)
-        raise
+        raise_told(error, " or ".join(each.name for each in participants))
     if coordinator is not None:
         others = [each for each in durable if each is not coordinator]
         transaction = transaction or new_transaction()
         AtomicCommit(databases, coordinator, others, volatile, transaction=transaction, asyncio=asyncio).run()
     elif len(writers) > 1:
         commit_in_order([*volatile, *durable])
+    elif writers:
+        commit_at_once(writers[0])
 
 
 def commit_at_once(participant: Participant) -> None:
     """One COMMIT, which is all there is to do; over several SQLite files it is atomic by itself."""
     several = len(participant.files) > 1
-    if several:
-        reached("begun")
-        reached("deciding", participant.name)
-    commit_one(participant)
+    try:
+        if several:
+            reached("begun")
+            reached("deciding", participant.name)
+        commit_one(participant)
+    except BaseException:
+        roll_back([participant])
+        raise
     if several:
         reached("committed")

@@ -6,12 +6,14 @@ Neither a cancelled task nor Ctrl-C cuts them short; ``Uninterrupted`` raises wh
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
-from functools import cache
+from contextlib import contextmanager
+from functools import cache, partial
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread, main_thread
 from typing import Any, TypeVar
 
 from sqlalchemy.util import await_only, greenlet_spawn
@@ -29,6 +31,24 @@ class Uninterrupted:
     def __init__(self, *, asyncio: bool) -> None:
         self.asyncio = asyncio
         self.interruption: BaseException | None = None
+
+    @contextmanager
+    def until_the_end(self) -> Iterator[None]:
+        """Inside, signals wait whose handlers may raise at any moment, as that of Ctrl-C does; they are kept too."""
+        came: list[Callable[[], Any]] = []
+        handlers = {} if self.asyncio else handlers_here()
+        for number, handler in handlers.items():
+            signal.signal(number, lambda *arguments, handler=handler: came.append(partial(handler, *arguments)))
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            for handle in came:
+                try:
+                    handle()
+                except BaseException as error:
+                    self.interruption = error
 
     def run(self, jobs: Sequence[Job[T]], timeout: float) -> list[T | BaseException]:
         """What each job returned or raised; ``TimeoutError`` for one that has not ended after ``timeout`` seconds.
@@ -69,6 +89,14 @@ class Uninterrupted:
             except (asyncio.CancelledError, KeyboardInterrupt) as error:
                 self.interruption = error
         return [ended for task in tasks for ended in (outcome_of(task),)]
+
+
+def handlers_here() -> dict[int, Callable[..., Any]]:
+    """What Python runs in this thread when a signal comes that asks a program to stop."""
+    if current_thread() is not main_thread():
+        return {}
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    return {number: handler for number, handler in found.items() if callable(handler)}
 
 
 def outcome_of(task: asyncio.Future[T]) -> T | BaseException:

@@ -12,13 +12,15 @@ from manybase import decision
 from manybase.decision import Outcome
 from manybase.engines import Databases
 from manybase.errors import AtomicityError
+from manybase.learned import BELIEVED
 
 PAUSE = 0.1  # seconds between two attempts to reach a coordinator
 
 
-def identity_of(databases: Databases, name: str, *, asyncio: bool) -> str:
+def identity_of(databases: Databases, name: str, *, asyncio: bool, believed: float = BELIEVED) -> str:
     """What the decision table of a database is called; it is created where it is missing.
 
+    ``believed``: for how many seconds an earlier answer is good.
     Raises ``AtomicityError`` where that is not allowed.
     """
 
@@ -36,7 +38,7 @@ def identity_of(databases: Databases, name: str, *, asyncio: bool) -> str:
                     [name],
                 ) from error
 
-    return databases.learned.get(("decisions", name), ask)
+    return databases.learned.get(("decisions", name), ask, believed=believed)
 
 
 def forget_identity(databases: Databases, name: str) -> None:

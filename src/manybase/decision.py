@@ -14,11 +14,10 @@ from typing import Any, Literal
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from manybase.gid import begun
+from manybase.gid import TABLE, begun
 
 Outcome = Literal["commit", "abort"]
 
-TABLE = "manybase_decision"
 FINISHED = "finished"  # a commit that recovery has ended everywhere: its coordinator may have to ask all the same
 IDENTITY = "identity"  # a row that is no decision: what this table is called, wherever it is
 LATEST = 86_400  # seconds after its begin that a transaction may still be committed
@@ -203,7 +202,7 @@ def forget(dialect: str, transactions: Iterable[str], schema: str | None = None)
     """SQL that deletes commits which no participant needs any more."""
     listed = ", ".join(f"'{transaction}'" for transaction in transactions)
     table = table_in(dialect, schema)
-    return f"DELETE FROM {table} WHERE outcome = 'commit' AND transaction_id IN ({listed})"
+    return f"DELETE FROM {table} WHERE outcome IN ('commit', '{FINISHED}') AND transaction_id IN ({listed})"
 
 
 def finish(connection: Connection, transactions: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass
 
 PREFIX = "mb1"
+TABLE = "manybase_decision"  # where coordinators keep their decisions
 POSTGRESQL_LIMIT = 200  # bytes of a gid
 XA_LIMIT = 64  # bytes of gtrid, and of bqual
 MILLISECONDS = 12  # hexadecimal digits, enough for the next 8,000 years

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Literal, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,7 +19,17 @@ from manybase.connecting import make_async_engine, make_engine, unpooled
 from manybase.database import Database
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError
+from manybase.gid import Gid, Xid
+from manybase.participants import MYSQL, url_of
+from manybase.recovery import MIN_AGE
+from manybase.twophase import mysql, postgresql
 from manybase.wire import mysql_code, sqlstate
+
+T = TypeVar("T")
+InDoubt = tuple[int | None, float | None]
+NOTHING_KNOWN: InDoubt = None, None
+OLD = 2 * MIN_AGE  # seconds after which recovery should have ended a transaction
+RARELY = 30  # seconds
 
 Status = Literal["ok", "warn", "fail"]
 ACCESS_DENIED_STATES = {"28000", "28P01"}
@@ -26,7 +38,10 @@ ACCESS_DENIED_CODES = {1044, 1045, 1698}  # MySQL
 
 @dataclass(frozen=True)
 class DatabaseHealth:
-    """What is known of one database; ``None`` where nothing is. ``error`` is a kind of failure, never driver text."""
+    """What is known of one database; ``None`` where nothing is. ``error`` is a kind of failure, never driver text.
+
+    ``in_doubt`` transactions are prepared and not ended; "warn" says that recovery should have ended them.
+    """
 
     database: str
     status: Status
@@ -34,6 +49,8 @@ class DatabaseHealth:
     latency_ms: float | None = None
     pending_migrations: int | None = None
     lock_active: bool | None = None
+    in_doubt: int | None = None
+    oldest_in_doubt_seconds: float | None = None
     error: str | None = None
 
 
@@ -41,6 +58,7 @@ class Health:
     """Asks databases whether they answer: each within ``timeout`` seconds, at once, and once for all who ask meanwhile.
 
     An answer is kept for ``keep`` seconds, so that probes cost a database one statement per second however many ask.
+    What is in doubt is asked twice a minute, where something can be.
     """
 
     def __init__(self, databases: Databases, *, timeout: float = 1.0, keep: float = 1.0) -> None:
@@ -51,6 +69,7 @@ class Health:
         self._asked: WeakKeyDictionary[
             asyncio.AbstractEventLoop, dict[str, tuple[float, asyncio.Task[DatabaseHealth]]]
         ] = WeakKeyDictionary()
+        self._in_doubt: dict[str, tuple[float, InDoubt]] = {}
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -75,19 +94,43 @@ class Health:
         start = time.perf_counter()
         try:
             async with asyncio.timeout(self._timeout):
-                await self._select_one(database)
+                await self._run(database, select_one)
         except Exception as error:
             return DatabaseHealth(database.name, "fail", connected=False, error=kind_of(error))
         latency = round((time.perf_counter() - start) * 1000, 1)
-        return DatabaseHealth(database.name, "ok", connected=True, latency_ms=latency)
+        count, oldest = await self._ask_in_doubt(database)
+        status: Status = "warn" if oldest is not None and oldest > OLD else "ok"
+        return DatabaseHealth(
+            database.name,
+            status,
+            connected=True,
+            latency_ms=latency,
+            in_doubt=count,
+            oldest_in_doubt_seconds=oldest,
+        )
 
-    async def _select_one(self, database: Database) -> None:
+    async def _ask_in_doubt(self, database: Database) -> InDoubt:
+        """What was known half a minute ago is good enough, and that nothing is known is no failure."""
+        asked, known = self._in_doubt.get(database.name, (-RARELY, NOTHING_KNOWN))
+        if time.monotonic() - asked < RARELY or not self._may_be_in_doubt(database):
+            return known
+        known = NOTHING_KNOWN
+        with suppress(Exception):
+            async with asyncio.timeout(self._timeout / 2):
+                known = await self._run(database, partial(in_doubt, app=self.databases.app, name=database.name))
+        self._in_doubt[database.name] = time.monotonic(), known
+        return known
+
+    def _may_be_in_doubt(self, database: Database) -> bool:
+        url = url_of(self.databases, database.name)
+        return len(self.databases) > 1 and url is not None and url.get_backend_name() in ("postgresql", *MYSQL)
+
+    async def _run(self, database: Database, question: Callable[[Connection], T]) -> T:
         engine = self._engines.get(database.name) or self._make_engine(database)
         if isinstance(engine, Engine):
-            await asyncio.to_thread(select_one, engine)
-            return
+            return await asyncio.to_thread(connected, engine, question)
         async with engine.connect() as connection:
-            await connection.execute(select(1))
+            return await connection.run_sync(question)
 
     def _make_engine(self, database: Database) -> AsyncEngine | Engine:
         """An engine that keeps no connection: a pool that is full must not make its database look dead."""
@@ -101,9 +144,21 @@ class Health:
         return engine
 
 
-def select_one(engine: Engine) -> None:
+def connected(engine: Engine, question: Callable[[Connection], T]) -> T:
     with engine.connect() as connection:
-        connection.execute(select(1))
+        return question(connection)
+
+
+def select_one(connection: Connection) -> None:
+    connection.execute(select(1))
+
+
+def in_doubt(connection: Connection, app: str, name: str) -> InDoubt:
+    """How many transactions are prepared in a database and not ended, and the age of the oldest."""
+    listed: Callable[[Connection, str], Iterator[tuple[Gid | Xid, float]]]
+    listed = mysql.prepared if connection.dialect.name in MYSQL else postgresql.prepared
+    ages = [age for each, age in listed(connection, app) if each.participant == name]
+    return len(ages), round(max(ages), 1) if ages else None
 
 
 def kind_of(error: Exception) -> str:

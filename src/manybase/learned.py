@@ -14,11 +14,11 @@ class Learned:
     def __init__(self) -> None:
         self._answers: dict[object, tuple[float, Any]] = {}
 
-    def get(self, question: object, ask: Callable[[], T]) -> T:
+    def get(self, question: object, ask: Callable[[], T], *, believed: float = BELIEVED) -> T:
         """The answer from before, or what ``ask`` returns now; an error is not remembered."""
         now = time.monotonic()
         known = self._answers.get(question)
-        if known is not None and now - known[0] < BELIEVED:
+        if known is not None and now - known[0] < believed:
             answer: T = known[1]
             return answer
         answer = ask()

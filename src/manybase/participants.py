@@ -57,11 +57,18 @@ def is_volatile(url: URL) -> bool:
 
 
 def has_begun(connection: Connection) -> bool:
-    """Whether there is anything to commit; only SQLite tells without being asked over a wire."""
-    if connection.dialect.name != "sqlite":
-        return True
+    """Whether there is anything to commit, as far as the driver knows: nothing is asked over a wire.
+
+    PostgreSQL answers PREPARE without a transaction as it does after an error, with ROLLBACK.
+    """
     driver: Any = connection.connection.driver_connection
-    return bool(getattr(driver, "in_transaction", True))
+    if connection.dialect.name == "sqlite":
+        return bool(getattr(driver, "in_transaction", True))
+    if connection.dialect.driver == "asyncpg":
+        return bool(driver.is_in_transaction())
+    if connection.dialect.driver in ("psycopg", "psycopg_async", "psycopg2"):
+        return bool(driver.info.transaction_status != 0)
+    return True
 
 
 def choose_coordinator(databases: Databases, writers: Sequence[Participant], *, asyncio: bool) -> Participant:

@@ -6,6 +6,7 @@ a coordinator that still lives. Age is politeness towards that one, not safety.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from manybase.participants import MYSQL, is_volatile, url_of
 from manybase.twophase import mysql, postgresql
 
 MIN_AGE = 60.0  # seconds for which a commit is left to the process that began it
+IMPOLITE = 10  # times that age: then somebody's turn has lasted too long, as behind a pooler that keeps the lock
+TURN = 0x6D616E79  # "many": the first half of the key of our advisory locks
 Ended = Literal["committed", "rolled back", "left"]
 
 
@@ -71,19 +74,23 @@ def resolve(
     transaction_id: str | None = None,
     *,
     min_age: float = MIN_AGE,
+    polite: bool = False,
     asyncio: bool = False,
 ) -> Report:
     """End all transactions that have been in doubt for ``min_age`` seconds; a named one, whatever its age.
 
     Touches nothing but what these ``databases`` prepared under their ``app``, only on primaries, and only where the
-    coordinator is declared, answers, and is the one it was: everything else is left, with the reason.
+    coordinator is declared, answers, and is the one it was: everything else is left, with the reason. ``polite``: also
+    what somebody else is about to end in the same database.
     """
-    return Pass(databases, transaction_id, min_age, asyncio=asyncio).run()
+    return Pass(databases, transaction_id, min_age, polite=polite, asyncio=asyncio).run()
 
 
-async def aresolve(databases: Databases, transaction_id: str | None = None, *, min_age: float = MIN_AGE) -> Report:
+async def aresolve(
+    databases: Databases, transaction_id: str | None = None, *, min_age: float = MIN_AGE, polite: bool = False
+) -> Report:
     """As ``resolve``, under asyncio."""
-    return await greenlet_spawn(resolve, databases, transaction_id, min_age=min_age, asyncio=True)
+    return await greenlet_spawn(resolve, databases, transaction_id, min_age=min_age, polite=polite, asyncio=True)
 
 
 def in_doubt(databases: Databases, *, asyncio: bool = False) -> list[InDoubt]:
@@ -108,10 +115,13 @@ class Left(Exception):
 class Pass:
     """One pass over all databases."""
 
-    def __init__(self, databases: Databases, transaction: str | None, min_age: float, *, asyncio: bool) -> None:
+    def __init__(
+        self, databases: Databases, transaction: str | None, min_age: float, *, polite: bool = False, asyncio: bool
+    ) -> None:
         self.databases = databases
         self.transaction = transaction
         self.min_age = min_age
+        self.polite = polite
         self.asyncio = asyncio
         self.report = Report()
 
@@ -122,14 +132,17 @@ class Pass:
 
     def run(self) -> Report:
         for name in self.two_phase:
-            try:
-                with self.connected(name) as connection:
-                    self._resolve_in(name, connection)
-            except (SQLAlchemyError, OSError, TimeoutError):
-                self.report.unreachable.append(name)
+            self.visit(name)
         if self.transaction is None:
-            self._forget()
+            self.forget()
         return self.report
+
+    def visit(self, name: str) -> None:
+        try:
+            with self.connected(name) as connection:
+                self._resolve_in(name, connection)
+        except (SQLAlchemyError, OSError, TimeoutError):
+            self.report.unreachable.append(name)
 
     @contextmanager
     def connected(self, name: str) -> Iterator[Connection]:
@@ -154,11 +167,31 @@ class Pass:
     def _resolve_in(self, name: str, connection: Connection) -> None:
         if not is_primary(connection):
             return
-        for each, age in self._prepared_in(name, connection):
-            if self.transaction is None and age < self.min_age:
-                continue
-            if self.transaction in (None, each.transaction):
-                self.report.resolutions.append(self._resolve_one(name, connection, each))
+        found = [(each, age) for each, age in self._prepared_in(name, connection) if self._is_due(each, age)]
+        if not found:
+            return
+        with self._turn(name, connection) as ours:
+            for each, age in found:
+                if ours or age > IMPOLITE * self.min_age:
+                    self.report.resolutions.append(self._resolve_one(name, connection, each))
+
+    def _is_due(self, each: Gid | Xid, age: float) -> bool:
+        return age >= self.min_age if self.transaction is None else each.transaction == self.transaction
+
+    @contextmanager
+    def _turn(self, name: str, connection: Connection) -> Iterator[bool]:
+        """Whether nobody else who is polite is at it; in there, nobody else will be."""
+        if not self.polite:
+            yield True
+            return
+        take, give_back = turn(connection.dialect.name, self.databases.app, name)
+        ours = bool(connection.exec_driver_sql(take).scalar())
+        try:
+            yield ours
+        finally:
+            if ours and not connection.invalidated:
+                with suppress(SQLAlchemyError):
+                    connection.exec_driver_sql(give_back)
 
     def _resolve_one(self, name: str, connection: Connection, each: Gid | Xid) -> Resolution:
         try:
@@ -204,7 +237,7 @@ class Pass:
         except (SQLAlchemyError, OSError) as error:
             raise Left(f"its coordinator {coordinator!r} does not answer") from error
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Find the decisions that no participant needs any more: first read them, then look what is prepared.
 
         In the other order, a commit that came in between would be forgotten before it is finished.
@@ -252,6 +285,17 @@ def is_primary(connection: Connection) -> bool:
     if connection.dialect.name == "postgresql":
         return postgresql.is_primary(connection)
     return connection.dialect.name not in MYSQL or mysql.is_primary(connection)
+
+
+def turn(dialect: str, app: str, name: str) -> tuple[str, str]:
+    """SQL that tries for the right to end what is prepared in a database, and SQL that gives it back."""
+    key = zlib.crc32(f"{app}:{name}".encode())
+    if dialect == "postgresql":
+        return (
+            f"SELECT pg_try_advisory_lock({TURN}, {key - 2**31})",
+            f"SELECT pg_advisory_unlock({TURN}, {key - 2**31})",
+        )
+    return f"SELECT get_lock('manybase.recovery.{key:08x}', 0)", f"SELECT release_lock('manybase.recovery.{key:08x}')"
 
 
 def batches(transactions: list[str], size: int = 500) -> Iterator[Collection[str]]:

@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from manybase.errors import AtomicityError, CommitError, NotCommitted
+from manybase.errors import AtomicityError, NotCommitted
+from manybase.gid import TABLE
 from manybase.wire import is_lost, mysql_code, sqlstate
 
 CONFLICT_STATES = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not free
-CONFLICT_CODES = {1205, 1213}
+CONFLICT_CODES = {1205, 1213, 1613, 1614}  # MySQL: lock wait timeout, deadlock; the same two in an XA branch
+SQLITE_BUSY, SQLITE_LOCKED = 5, 6
 NO_SLOT, DISABLED, CANNOT = "53200", "55000", "0A000"
 NOT_IN_TRANSACTION = "25P01"
 READ_ONLY = "25006"
 FAILED_BEFORE = "25P02"
 
 
+def raise_told(error: BaseException, database: str) -> NoReturn:
+    """Raise what a failure before the decision is called; nothing is committed, wherever it happened."""
+    answer = told(error, database)
+    if answer is error:
+        raise error
+    raise answer from error
+
+
 def told(error: BaseException, database: str) -> BaseException:
-    """The error to raise: the database's own where it says what is wrong with the data or that it met another one."""
-    if isinstance(error, CommitError) or not isinstance(error, (Exception,)):
-        return error
+    """The database's own error where it says what is wrong with the data or that it met another one; else ours."""
     if isinstance(error, TimeoutError):
         return NotCommitted(f"Database {database!r} did not answer in time (commit_timeout).", [database])
     if not isinstance(error, DBAPIError):
         return error
+    if decision_refused(error):
+        return overruled(database)
     if isinstance(error, IntegrityError) or is_conflict(error):
         return error
     if is_lost(error):
         return NotCommitted(f"The connection to {database!r} was lost.", [database])
     return named(sqlstate(error), database) or NotCommitted(f"Database {database!r} refused.", [database])
+
+
+def decision_refused(error: DBAPIError) -> bool:
+    """Whether it is the row of the decision that could not be inserted. Its COMMIT may be in the same statement."""
+    alone = TABLE in str(error.statement) and not str(error.statement).endswith("COMMIT")
+    return isinstance(error, IntegrityError) and (alone or TABLE in str(error.orig))
+
+
+def overruled(database: str) -> NotCommitted:
+    return NotCommitted(
+        f"Recovery gave this transaction up before {database!r} had committed it, because it took so long; or the "
+        "clock of this machine differs from that of the database by more than a day.",
+        [database],
+    )
 
 
 def named(state: str | None, database: str) -> NotCommitted | None:
@@ -69,4 +95,7 @@ def failed_before(database: str) -> NotCommitted:
 
 def is_conflict(error: DBAPIError) -> bool:
     """Nothing is wrong with the transaction but that it met another one: tried again, it may succeed."""
-    return sqlstate(error) in CONFLICT_STATES or mysql_code(error) in CONFLICT_CODES
+    if sqlstate(error) in CONFLICT_STATES or mysql_code(error) in CONFLICT_CODES:
+        return True
+    sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
+    return sqlite_code is not None and sqlite_code & 0xFF in (SQLITE_BUSY, SQLITE_LOCKED)

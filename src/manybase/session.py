@@ -14,19 +14,12 @@ from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
 from manybase.attaching import Files
-from manybase.commit import commit_together
 from manybase.engines import Bind, Databases
+from manybase.enlisted import Enlisted
 from manybase.errors import ConfigurationError
-from manybase.gid import Xid, new_transaction
-from manybase.participants import MYSQL, Participant, begins_as_xa, keep_decisions_in_file
 from manybase.routing import ReadBy, Route
 from manybase.scope import Scope
-from manybase.sequence import commit_in_order, roll_back
 from manybase.slots import Ticket
-from manybase.steps import observers
-from manybase.twophase import mysql
-from manybase.untransactional import refuse_what_is_fixed_at_once, tables_without_transactions
-from manybase.wire import has_ended
 
 EVERYTHING = Scope()
 ONE_AFTER_THE_OTHER = Scope(atomic=False)
@@ -71,16 +64,11 @@ class Session(SQLAlchemySession):
         self._asyncio = asyncio
         self._ticket = ticket
         self._owns_ticket = ticket is None and database is None and len(databases) > 1
-        self._participants: dict[str, Connection] = {}
-        self._is_atomic = atomic and database is None and len(databases) > 1 and not options.get("twophase")
-        self._writers: set[str] = set()  # those not proven to have only read
-        self._branches: dict[str, Xid] = {}  # transactions that began as XA
-        self._fixed_at_once: dict[str, frozenset[str]] = {}  # tables of MySQL that no rollback reaches
-        self._transaction_id: str | None = None
         self._foreign: set[Connection] = set()  # connections of the caller's own: theirs to commit
         super().__init__(**options)
-        together = atomic and database is None and not self.twophase and databases.files
-        self._files = Files(databases, asyncio=asyncio) if together else None
+        self._is_atomic = atomic and database is None and len(databases) > 1 and not self.twophase
+        self._files = Files(databases, asyncio=asyncio) if self._is_atomic and databases.files else None
+        self._enlisted = Enlisted(databases, self._files, atomic=self._is_atomic, asyncio=asyncio)
 
     def route(self, statement: Any, *, database: str | None = None) -> Route:
         """Where a statement (or a mapped class) would go, and why. Nothing runs; raises what running it would raise."""
@@ -179,10 +167,7 @@ class Session(SQLAlchemySession):
         candidates = self._candidates(clause, mapper)
         name = self._one_of(candidates, named)
         if self._is_atomic and not isinstance(candidates, ReadBy):
-            if name not in self._writers:
-                self._note_writer(name)
-            if name in self._fixed_at_once:
-                refuse_what_is_fixed_at_once(name, self._fixed_at_once[name], clause, mapper)
+            self._enlisted.note_write(name, clause, mapper)
         return name
 
     def _name_for(self, clause: Any, mapper: Any, named: str | None) -> str:
@@ -206,39 +191,6 @@ class Session(SQLAlchemySession):
         candidates = frozenset[str]() if clause is None else router.candidates(clause, mapper)
         return candidates if candidates or mapper is None else router.ownership.owners_of(mapper)
 
-    def _commit_all(self, _: Connection) -> None:
-        """Called when SQLAlchemy is about to commit a connection of this session; the others' turn comes later, and
-        finds nothing left to do."""
-        participants = participants_of(self)
-        transaction = self._transaction_id
-        files = self._files
-        self._participants.clear()
-        self._branches.clear()
-        self._transaction_id = None
-        if not participants:
-            return
-        if self._is_atomic and not self.databases.is_taken_over:
-            if files is not None:
-                check_journals_of(files, participants)
-            commit_together(self.databases, participants, transaction=transaction, asyncio=self._asyncio)
-        else:
-            if self._is_atomic and observers and len(participants) > 1:
-                raise ConfigurationError(
-                    "fail_at() cannot strike inside rollback(): nothing can be prepared in a transaction that never "
-                    "commits, so the commits there are not atomic. Run this test without rollback()."
-                )
-            commit_in_order(participants)
-        for each in participants:
-            has_ended(each.connection)
-
-    def _note_writer(self, name: str) -> None:
-        self._writers.add(name)
-        if (self._asyncio and not in_greenlet()) or self.databases.is_taken_over:
-            return
-        keep_decisions_in_file(self.databases, name, asyncio=self._asyncio)
-        if tables := tables_without_transactions(self.databases, name, asyncio=self._asyncio):
-            self._fixed_at_once[name] = tables
-
     def _take_slots(self) -> None:
         ticket = self._ticket
         if ticket is None:
@@ -259,81 +211,8 @@ class Session(SQLAlchemySession):
 
 @event.listens_for(Session, "after_begin")
 def note_participant(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
-    if transaction.parent is not None or connection in session._foreign:
-        return
-    participants = session._participants
-    name = session.databases.name_of(connection.engine) or f"undeclared engine {len(participants)}"
-    if session._files is not None:
-        session._files.begin(name, connection)
-        if session._files.holds(connection):  # it commits with the first file, and may be what SQLAlchemy commits first
-            commit_with_the_others(session, connection)
-            commit_with_the_others(session, session._files.main)
-            return
-    participants[name] = connection
-    begun_as_xa = begin_xa(session, name, connection)
-    if len(participants) == 2:
-        for each in participants.values():
-            commit_with_the_others(session, each)
-    elif len(participants) > 2 or begun_as_xa:
-        commit_with_the_others(session, connection)
-
-
-def begin_xa(session: Session, name: str, connection: Connection) -> bool:
-    """Begin as XA where another database may have to be the coordinator: later it is too late."""
-    databases = session.databases
-    if connection.dialect.name not in MYSQL or not session._is_atomic or databases.is_taken_over:
-        return False
-    if name not in databases or not begins_as_xa(databases, name, asyncio=session._asyncio):
-        return False
-    session._transaction_id = session._transaction_id or new_transaction()
-    branch = session._branches[name] = Xid(databases.app, session._transaction_id, name)
-    mysql.begin(connection, branch)
-
-    @event.listens_for(connection, "rollback")
-    def when_rolling_back(_: Connection) -> None:
-        if session._branches.pop(name, None) is not None and not connection.invalidated:
-            mysql.roll_back(connection, branch)
-
-    return True
-
-
-def commit_with_the_others(session: Session, connection: Connection) -> None:
-    """SQLAlchemy commits connections in arbitrary order: when it reaches the first one, commit all in our way."""
-    if event.contains(connection, "commit", session._commit_all):
-        return
-    event.listen(connection, "commit", session._commit_all)
-
-
-def check_journals_of(files: Files, participants: list[Participant]) -> None:
-    try:
-        for each in participants:
-            files.check_journals(each.files)
-    except BaseException:
-        roll_back(participants)
-        raise
-
-
-def participants_of(session: Session) -> list[Participant]:
-    """In the order of their declaration."""
-    hooked = len(session.dispatch.after_begin) > 1  # a hook of the user's gets the connection, and may write
-    groups = {} if session._files is None else session._files.groups
-    declared = [name for name in session.databases.names if name in session._participants]
-    found = []
-    for name in dict.fromkeys([*declared, *session._participants]):
-        together = groups.get(name, [name])
-        written = [each for each in together if hooked or each in session._writers or each not in session.databases]
-        found.append(participant(session, name, written))
-    return found
-
-
-def participant(session: Session, name: str, written: list[str]) -> Participant:
-    """Of several files on one connection, one that was written anyway keeps the decision."""
-    connection = session._participants[name]
-    if not written or written[0] == name:
-        return Participant(name, connection, bool(written), session._branches.get(name), tuple(written))
-    assert session._files is not None
-    schema = session._files.schemas[written[0]]
-    return Participant(written[0], connection, files=tuple(written), schema=schema)
+    if transaction.parent is None and connection not in session._foreign:
+        session._enlisted.begin(connection, hooked=len(session.dispatch.after_begin) > 1)
 
 
 @event.listens_for(Session, "after_commit")
@@ -344,13 +223,8 @@ def note_commit(session: Session) -> None:
 @event.listens_for(Session, "after_transaction_end")
 def forget_transaction(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        session._participants.clear()
-        session._writers.clear()
-        session._branches.clear()
-        session._transaction_id = None
+        session._enlisted.forget()
         session._foreign.clear()
-        if session._files is not None:
-            session._files.forget()
         session._release_slots()
 
 

@@ -64,7 +64,7 @@ class Recording:
         return super().visit_textclause(*arguments, **options)  # type: ignore[misc]
 
     def visit_column(self, column: Any, *arguments: Any, **options: Any) -> Any:
-        self._unproven |= column.is_literal
+        self._unproven |= column.is_literal and column.name != "*"  # which count() and exists() render
         return super().visit_column(column, *arguments, **options)  # type: ignore[misc]
 
     def for_update_clause(self, *arguments: Any, **options: Any) -> Any:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections import deque
 from collections.abc import Callable
 
 logger = logging.getLogger("manybase.commit")
-YOUNG = 30  # seconds; what is older, recovery may be about to forget as well
 
 Waker = Callable[[], None]
 
@@ -19,7 +16,7 @@ class Unfinished:
     def __init__(self) -> None:
         self.transactions: set[str] = set()
         self.wakers: set[Waker] = set()
-        self._forgettable: dict[str, deque[tuple[float, str]]] = {}
+        self._forgettable: dict[str, list[str]] = {}
 
     def hand_over(self, transaction: str, databases: list[str], why: str) -> None:
         """Leave the rest to recovery, and wake it if it runs in this process."""
@@ -29,13 +26,11 @@ class Unfinished:
             wake()
 
     def may_forget(self, coordinator: str, transaction: str) -> None:
-        self._forgettable.setdefault(coordinator, deque(maxlen=10_000)).append((time.monotonic(), transaction))
+        self._forgettable.setdefault(coordinator, []).append(transaction)
 
     def take_forgettable(self, coordinator: str, at_least: int) -> list[str]:
         """Decisions to delete now, once there are enough of them to be worth a statement."""
         waiting = self._forgettable.get(coordinator)
         if waiting is None or len(waiting) < at_least:
             return []
-        self._forgettable.pop(coordinator)
-        since = time.monotonic() - YOUNG
-        return [transaction for moment, transaction in waiting if moment > since]
+        return self._forgettable.pop(coordinator, [])

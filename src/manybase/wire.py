@@ -148,33 +148,29 @@ def abandon(connection: Connection) -> None:
 
 
 class Ended:
-    """Stands before a DBAPI connection whose transaction is over, for the one COMMIT that SQLAlchemy still sends.
+    """Takes the place of a DBAPI connection whose transaction is over, until somebody commits or rolls it back again.
 
-    It has nothing to commit: where it fails, only the connection is lost.
+    SQLAlchemy does, after us, and most drivers would send that. It could only fail, and the commit seem to have failed.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        proxied: Any = connection.connection
-        self._connection = connection
+    def __init__(self, proxied: Any) -> None:
         self._proxied = proxied
-        self._driver = proxied.dbapi_connection
-
-    def commit(self) -> None:
-        self._proxied.dbapi_connection = self._driver
-        try:
-            self._driver.commit()
-        except Exception:
-            abandon(self._connection)
+        self._itself = proxied.dbapi_connection
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._driver, name)
+        return getattr(self._itself, name)
+
+    def commit(self) -> None:
+        self._proxied.dbapi_connection = self._itself
+
+    rollback = commit
 
 
-def has_ended(connection: Connection) -> None:
-    """What a transaction has done is committed: an error of its connection must not be taken for one of the commit."""
+def is_over(connection: Connection) -> None:
+    """The transaction of this connection is committed: the COMMIT of SQLAlchemy that follows is not to be sent."""
     if not connection.closed and not is_abandoned(connection):
         proxied: Any = connection.connection
-        proxied.dbapi_connection = Ended(connection)
+        proxied.dbapi_connection = Ended(proxied)
 
 
 def is_abandoned(connection: Connection) -> bool:

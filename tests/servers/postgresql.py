@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -61,29 +62,29 @@ def start() -> PostgreSQL:
     return start_private()
 
 
-def start_private() -> PostgreSQL:
-    """One more PostgreSQL, of ours whatever the environment says."""
-    return _start_private(find_or_install(POSTGRESQL))
+def start_private(**settings: str) -> PostgreSQL:
+    """A PostgreSQL of our own that answers, with these settings besides those of all tests."""
+    return _start_private(find_or_install(POSTGRESQL), settings)
 
 
 def _given(url: URL) -> URL:
     return url.set(drivername=url.get_backend_name(), database=url.database or "postgres")
 
 
-def _start_private(programs: Programs) -> PostgreSQL:
+def _start_private(programs: Programs, settings: Mapping[str, str]) -> PostgreSQL:
     directory = PrivateDirectory("postgresql", inside=for_data())
     try:
-        return _start_in(directory, _executable(programs))
+        return _start_in(directory, _executable(programs), settings)
     except BaseException:
         directory.remove()
         raise
 
 
-def _start_in(directory: PrivateDirectory, programs: Programs) -> PostgreSQL:
+def _start_in(directory: PrivateDirectory, programs: Programs, settings: Mapping[str, str]) -> PostgreSQL:
     port, data = free_port(), directory.path / "data"
     environment = programs.environment(directory.path)
     _initialise(programs, data, environment)
-    options = [f"--{name}={value}" for name, value in SETTINGS.items()]
+    options = [f"--{name}={value}" for name, value in {**SETTINGS, **settings}.items()]
     command: list[str | Path] = [programs.server, "-D", data, "-p", str(port), *options]
     server = PostgreSQL(
         address=URL.create("postgresql", USER, PASSWORD, "127.0.0.1", port, "postgres"),

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketState
 
 from manybase import AtomicityError, InDoubtError, NotCommitted, PartialCommitError, Session
+from manybase.refusals import is_conflict
 from manybase.wire import mysql_code, sqlstate
 
 TRY_AGAIN_LATER, INTERNAL_ERROR = 1013, 1011  # why a websocket closes (RFC 6455, IANA)
@@ -21,10 +22,6 @@ UNAVAILABLE_STATES = {"57P01", "57P02", "57P03", "53300"}
 # While connecting: this user, password or database is not known, too many connections. Drivers disagree on the class.
 REFUSED_STATES = {"28000", "28P01", "3D000"}
 REFUSED_CODES = {1040, 1044, 1045, 1049, 1203}  # MySQL
-# Nothing is wrong with the transaction but that it met another one: serialization failure, deadlock, lock not free.
-CONFLICT_STATES = {"40001", "40P01", "55P03"}
-CONFLICT_CODES = {1205, 1213}  # MySQL: lock wait timeout, deadlock
-SQLITE_BUSY, SQLITE_LOCKED = 5, 6
 
 
 def raise_answer(error: BaseException, connection: HTTPConnection, *, committing: bool = False) -> NoReturn:
@@ -108,10 +105,3 @@ def is_unavailable(error: sa_exc.DBAPIError) -> bool:
     # Without a statement it failed while connecting.
     refused = state in REFUSED_STATES or mysql_code(error) in REFUSED_CODES
     return refused or isinstance(error, (sa_exc.OperationalError, sa_exc.InterfaceError))
-
-
-def is_conflict(error: sa_exc.DBAPIError) -> bool:
-    if sqlstate(error) in CONFLICT_STATES or mysql_code(error) in CONFLICT_CODES:
-        return True
-    sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
-    return sqlite_code is not None and sqlite_code & 0xFF in (SQLITE_BUSY, SQLITE_LOCKED)

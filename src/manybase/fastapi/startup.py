@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,36 +13,41 @@ from manybase import ConfigurationError, Databases
 from manybase.fastapi.finishing import finished, in_thread
 from manybase.fastapi.routes import dependants, dependencies_of
 from manybase.fastapi.tickets import known
+from manybase.recovering import recovering
 
 PATIENCE = 30  # seconds that a shutdown waits for commits; a database that does not answer must not keep it for ever
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]
 
 
-def lifespan(databases: Databases) -> Lifespan:
+def lifespan(databases: Databases, *, recovery: bool = True) -> Lifespan:
     """For ``FastAPI(lifespan=lifespan(databases))``: checks models and routes at start-up, disposes engines at the end.
 
-    Raises ``ConfigurationError`` where a declaration or a route is wrong. ``request.state.databases`` is ``databases``.
-    For a lifespan of your own, use ``running``.
+    In between it ends what atomic commits have left in doubt (``manybase.recovering``); ``recovery=False`` leaves that
+    to somebody else. Raises ``ConfigurationError`` where a declaration or a route is wrong. ``request.state.databases``
+    is ``databases``. For a lifespan of your own, use ``running``.
     """
 
     @asynccontextmanager
     async def manage(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         check_scopes(app.routes)
-        async with running(databases):
+        async with running(databases, recovery=recovery):
             yield {"databases": databases}
 
     return manage
 
 
 @asynccontextmanager
-async def running(databases: Databases) -> AsyncIterator[Databases]:
-    """The databases, checked when entered, their engines disposed when left."""
+async def running(databases: Databases, *, recovery: bool = True) -> AsyncIterator[Databases]:
+    """The databases, checked when entered, their engines disposed when left; in between, recovery runs."""
     databases.load()
     try:
-        yield databases
+        async with recovering(databases) if recovery else nullcontext():
+            try:
+                yield databases
+            finally:
+                await finished(timeout=PATIENCE)
     finally:
-        await finished(timeout=PATIENCE)
         await databases.adispose()
         await in_thread(databases.dispose)
 
