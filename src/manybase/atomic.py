@@ -16,17 +16,18 @@ from time import monotonic
 from typing import NoReturn
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from manybase import decision, twophase
 from manybase.concurrency import Uninterrupted
 from manybase.coordinators import arbitrate_until, forget_identity, identity_of
 from manybase.engines import Databases
 from manybase.errors import AtomicityError, InDoubtError, ManybaseError, NotCommitted
-from manybase.gid import POSTGRESQL_LIMIT, Gid, Xid
+from manybase.gid import POSTGRESQL_LIMIT, TABLE, Gid, Xid
 from manybase.learned import BELIEVED
 from manybase.participants import Participant
 from manybase.prepared_slots import prepared_slots
-from manybase.refusals import failed_before, raise_told
+from manybase.refusals import failed_before, overtaken, raise_told
 from manybase.sequence import commit_in_order, roll_back
 from manybase.steps import observers, reached
 from manybase.twophase import mysql
@@ -139,15 +140,24 @@ class AtomicCommit:
         names = [each.name for each in self.others]
         record = decision.commit(dialect, self.transaction, names, self.coordinator.schema)
         if takes_one_packet(connection) and not observers:
-            if run(connection, f"{record}; COMMIT") != "COMMIT":
+            if self._decide_by(f"{record}; COMMIT") != "COMMIT":
                 raise failed_before(self.coordinator.name)
             return
-        run(connection, record)
+        self._decide_by(record)
         reached("decided", self.coordinator.name)
         if self.coordinator.xid is not None:
             mysql.commit(connection, self.coordinator.xid)
         else:
             commit(connection)
+
+    def _decide_by(self, sql: str) -> str | None:
+        connection = self.coordinator.connection
+        try:
+            return run(connection, sql)
+        except IntegrityError as error:  # with COMMIT in the same packet, it may be the application's own
+            if connection.dialect.name == "postgresql" and TABLE not in str(error.orig):
+                raise
+            raise overtaken(self.coordinator.name) from error
 
     def _ask_what_was_decided(self, error: BaseException) -> None:
         """The connection broke in COMMIT. The decision table knows; what it does not know is an abort from now on."""

@@ -218,14 +218,20 @@ def forget_old(connection: Connection) -> None:
     """Delete what no process can be waiting to overrule, or to hear, any more."""
     this = of(connection)
     outcomes = f"outcome IN ('abort', '{FINISHED}')"
-    connection.exec_driver_sql(f"DELETE FROM {this.table} WHERE {outcomes} AND {this.age} > {KEPT}")
+    asked = f"SELECT transaction_id FROM {this.table} WHERE {outcomes} AND {this.age} > {KEPT}"
+    delete_each(connection, connection.exec_driver_sql(asked).scalars().all())
 
 
 def forget_pointers(connection: Connection) -> None:
     """Delete what committed XA branches have left behind; those that are not committed, nobody sees here."""
     found = connection.exec_driver_sql(f"SELECT transaction_id FROM {TABLE} WHERE outcome = 'prepared'").scalars().all()
-    for key in found:  # one by one: a DELETE that searches would wait for the branches that are in doubt
-        connection.exec_driver_sql(f"DELETE FROM {TABLE} WHERE transaction_id = '{key}'")
+    delete_each(connection, found)
+
+
+def delete_each(connection: Connection, keys: Iterable[str]) -> None:
+    """One by one: on MySQL a DELETE that searches would wait for the branches that are in doubt."""
+    for key in keys:
+        connection.exec_driver_sql(f"DELETE FROM {of(connection).table} WHERE transaction_id = '{key}'")
 
 
 def row(this: Statements, key: str, outcome: str, participants: str, *, unless_there: bool) -> str:

@@ -7,7 +7,6 @@ from typing import NoReturn
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from manybase.errors import AtomicityError, NotCommitted
-from manybase.gid import TABLE
 from manybase.wire import is_lost, mysql_code, sqlstate
 
 CONFLICT_STATES = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not free
@@ -33,27 +32,11 @@ def told(error: BaseException, database: str) -> BaseException:
         return NotCommitted(f"Database {database!r} did not answer in time (commit_timeout).", [database])
     if not isinstance(error, DBAPIError):
         return error
-    if decision_refused(error):
-        return overruled(database)
     if isinstance(error, IntegrityError) or is_conflict(error):
         return error
     if is_lost(error):
         return NotCommitted(f"The connection to {database!r} was lost.", [database])
     return named(sqlstate(error), database) or NotCommitted(f"Database {database!r} refused.", [database])
-
-
-def decision_refused(error: DBAPIError) -> bool:
-    """Whether it is the row of the decision that could not be inserted. Its COMMIT may be in the same statement."""
-    alone = TABLE in str(error.statement) and not str(error.statement).endswith("COMMIT")
-    return isinstance(error, IntegrityError) and (alone or TABLE in str(error.orig))
-
-
-def overruled(database: str) -> NotCommitted:
-    return NotCommitted(
-        f"Recovery gave this transaction up before {database!r} had committed it, because it took so long; or the "
-        "clock of this machine differs from that of the database by more than a day.",
-        [database],
-    )
 
 
 def named(state: str | None, database: str) -> NotCommitted | None:
@@ -89,6 +72,15 @@ def failed_before(database: str) -> NotCommitted:
     return NotCommitted(
         f"An earlier statement had failed in {database!r} and its error was caught, so PostgreSQL could only roll "
         "back. Run what may fail inside session.begin_nested(), or roll back when it fails.",
+        [database],
+    )
+
+
+def overtaken(database: str) -> NotCommitted:
+    """The decision cannot be recorded: there is one, or it comes too late."""
+    return NotCommitted(
+        f"Recovery gave it up before {database!r} had decided: it took longer than recovery waits (min_age). Or the "
+        "clocks of this machine and of that database differ by more than a day.",
         [database],
     )
 

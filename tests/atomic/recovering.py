@@ -12,7 +12,7 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from manybase import Databases, decision
 from manybase.recovery import Report, resolve
-from tests.atomic.dying import in_sync
+from tests.atomic.dying import Commit, in_sync
 
 T = TypeVar("T")
 REPEATS = int(os.environ.get("MANYBASE_TORTURE", "1"))
@@ -25,13 +25,21 @@ OTHERS = {
 PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()"
 
 
-def run(asyncio: bool, body: Callable[[], T]) -> T:
-    """What `body` returns, in a greenlet of an event loop of its own where it is asynchronous."""
+def run(asyncio: bool, body: Callable[[], T], databases: Databases) -> T:
+    """What `body` returns, in a greenlet of an event loop of its own where it is asynchronous; then all is closed."""
 
     async def main() -> T:
-        return await greenlet_spawn(body)
+        try:
+            return await greenlet_spawn(body)
+        finally:
+            await databases.adispose()
 
-    return aio.run(main()) if asyncio else body()
+    if asyncio:
+        return aio.run(main())
+    try:
+        return body()
+    finally:
+        databases.dispose()
 
 
 def recover(databases: Databases, *, asyncio: bool = False) -> Report:
@@ -46,6 +54,11 @@ def recover(databases: Databases, *, asyncio: bool = False) -> Report:
             return ended
         assert time.monotonic() < deadline, report
         pause(asyncio=asyncio)
+
+
+def recover_in_process(commit: Commit) -> None:
+    databases = commit.declare()
+    run(commit.asyncio, lambda: recover(databases, asyncio=commit.asyncio), databases)
 
 
 def pause(seconds: float = 0.02, *, asyncio: bool) -> None:

@@ -42,7 +42,7 @@ def test_kill_at_each_step(commit_over: Prepare, topology: Topology, drivers: Dr
         assert was_killed(code), (point, code)
         wait_until_alone(commit.urls.values())
 
-        doubts = run(commit.asyncio, partial(recover_and_look, databases, asyncio=commit.asyncio))
+        doubts = run(commit.asyncio, partial(recover_and_look, databases, asyncio=commit.asyncio), databases)
 
         after = count(commit.urls)
         added = {name: after[name] - before[name] for name in topology.names}
