@@ -7,12 +7,12 @@ a recovering process its ``abort``, has decided.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from manybase.gid import TABLE, begun
 
@@ -35,8 +35,6 @@ class Statements:
     age: str
     insert: str
     unless_there: str
-    wait: str | None
-    """Bounds how long an INSERT waits for another one of the same key, in this session."""
 
 
 POSTGRESQL = Statements(
@@ -52,7 +50,6 @@ POSTGRESQL = Statements(
     age="extract(epoch FROM clock_timestamp() - decided_at)",
     insert="INSERT INTO",
     unless_there=" ON CONFLICT (transaction_id) DO NOTHING",
-    wait="SET lock_timeout = '5s'",
 )
 MYSQL = Statements(
     table=TABLE,
@@ -65,7 +62,6 @@ MYSQL = Statements(
     age="(unix_timestamp() - decided_at)",
     insert="INSERT IGNORE INTO",
     unless_there="",
-    wait="SET innodb_lock_wait_timeout = 5",
 )
 SQLITE = Statements(
     table=TABLE,
@@ -78,7 +74,12 @@ SQLITE = Statements(
     age="(CAST(strftime('%s', 'now') AS integer) - decided_at)",
     insert="INSERT OR IGNORE INTO",
     unless_there="",
-    wait=None,
+)
+# A decision must outlive a crash: with synchronous_commit off, COMMIT would not wait for the disk. Local to the
+# transaction, and in the INSERT itself, where it costs no round trip.
+DURABLY_NOW = (
+    "CASE WHEN set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true) "
+    "IS NOT NULL THEN now() END"
 )
 BY_DIALECT: Mapping[str, Statements] = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL, "sqlite": SQLITE}
 
@@ -105,15 +106,9 @@ def make(connection: Connection, this: Statements) -> None:
         for statement in this.create:
             connection.exec_driver_sql(statement)
         return
-    # In one transaction, which the lock needs, on a connection that commits each statement by itself.
-    connection.exec_driver_sql("BEGIN")
-    try:
+    with one_transaction(connection):  # which the lock needs
         for statement in this.create:
             connection.exec_driver_sql(statement)
-    except DBAPIError:
-        connection.exec_driver_sql("ROLLBACK")
-        raise
-    connection.exec_driver_sql("COMMIT")
 
 
 def script(dialect: str) -> str:
@@ -163,11 +158,8 @@ def pointer(transaction: str, participant: str, coordinator: str, identity: str)
 def coordinator_of(connection: Connection, transaction: str, participant: str) -> tuple[str, str] | None:
     """The coordinator of a prepared XA branch and its identity, which the branch itself carries."""
     asked = f"SELECT participants FROM {TABLE} WHERE transaction_id = '{transaction}:{participant}'"
-    connection.exec_driver_sql("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
-    try:
-        found: str | None = connection.exec_driver_sql(asked).scalar()
-    finally:
-        connection.exec_driver_sql("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")  # for the next statement only
+    found: str | None = connection.exec_driver_sql(asked).scalar()
     if found is None:
         return None
     name, _, identity = found.rpartition(".")
@@ -183,11 +175,41 @@ def outcome(connection: Connection, transaction: str) -> Outcome | None:
 def arbitrate(connection: Connection, transaction: str) -> Outcome:
     """What is decided; undecided so far, it is an abort from now on. Waits for a decision that is being committed."""
     this = of(connection)
-    if this.wait is not None:
-        connection.exec_driver_sql(this.wait)
-    connection.exec_driver_sql(row(this, transaction, "abort", "", unless_there=True))
+    with patience(connection, this):
+        connection.exec_driver_sql(row(this, transaction, "abort", "", unless_there=True))
     # There was a row, and there is none any more: it was a commit that is finished everywhere, and forgotten.
     return outcome(connection, transaction) or "commit"
+
+
+@contextmanager
+def patience(connection: Connection, this: Statements) -> Iterator[None]:
+    """Inside, an INSERT waits five seconds at most for another one of the same key. The session stays as it was."""
+    if this is SQLITE:  # its connections have a timeout of their own
+        yield
+    elif this is POSTGRESQL:
+        with one_transaction(connection):
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+            yield
+    else:
+        connection.exec_driver_sql("SET innodb_lock_wait_timeout = 5")
+        try:
+            yield
+        finally:
+            if not connection.invalidated:
+                connection.exec_driver_sql("SET innodb_lock_wait_timeout = DEFAULT")
+
+
+@contextmanager
+def one_transaction(connection: Connection) -> Iterator[None]:
+    """Several statements together, on a connection that commits each by itself."""
+    connection.exec_driver_sql("BEGIN")
+    try:
+        yield
+    except BaseException:
+        if not connection.invalidated:
+            connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")
 
 
 def commits(connection: Connection, older_than: float) -> dict[str, tuple[str, ...]]:
@@ -242,5 +264,5 @@ def row(this: Statements, key: str, outcome: str, participants: str, *, unless_t
 
 
 def values(this: Statements, key: str, outcome: str, participants: str) -> str:
-    now = "now()" if this is POSTGRESQL else this.now
+    now = DURABLY_NOW if this is POSTGRESQL else this.now
     return f"('{key}', {outcome}, '{participants}', {now})"

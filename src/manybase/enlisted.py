@@ -106,22 +106,23 @@ class Enlisted:
         participants, transaction = self._participants(), self._transaction
         self.connections.clear()  # the others' turn comes later, and finds nothing left to do
         self._branches.clear()
-        if not participants:
-            return
-        if not self._atomic:
-            commit_in_order(participants)
-        elif not self._databases.is_taken_over:
+        try:
+            self._commit_or_roll_back(participants, transaction)
+        finally:
+            for each in participants:
+                is_over(each.connection)
+
+    def _commit_or_roll_back(self, participants: list[Participant], transaction: str | None) -> None:
+        if self._atomic and participants and not self._databases.is_taken_over:
             self._check_journals(participants)
             commit_together(self._databases, participants, transaction=transaction, asyncio=self._asyncio)
-        elif observers and len(participants) > 1:
+        elif self._atomic and observers and len(participants) > 1:
             raise ConfigurationError(
                 "fail_at() cannot strike inside rollback(): nothing can be prepared in a transaction that never "
                 "commits, so the commits there are not atomic. Run this test without rollback()."
             )
         else:
             commit_in_order(participants)
-        for each in participants:
-            is_over(each.connection)
 
     def _check_journals(self, participants: list[Participant]) -> None:
         if self._files is None:

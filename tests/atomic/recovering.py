@@ -1,7 +1,6 @@
 """What recovery makes of what is left, and what the servers themselves say is left."""
 
 import asyncio as aio
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -15,7 +14,6 @@ from manybase.recovery import Report, resolve
 from tests.atomic.dying import Commit, in_sync
 
 T = TypeVar("T")
-REPEATS = int(os.environ.get("MANYBASE_TORTURE", "1"))
 PATIENCE = 20
 OTHERS = {
     "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()",

@@ -16,10 +16,13 @@ from tests.atomic.conftest import Prepare
 from tests.atomic.dying import Commit
 from tests.atomic.recovering import count, prepared, recover
 from tests.atomic.topologies import IN_A_FILE, MIXED, TWO, XA, Point, Topology, commits
+from tests.atomic.torture import TORTURE, both_kinds
 from tests.ledgers import write
-from tests.servers.mixed import DRIVERS, Drivers, every_driver
+from tests.servers.mixed import DRIVERS, Drivers
 from tests.sessions import assert_idle, run_async
 
+SYNC = [each for each in DRIVERS if not each.kind.asyncio][: None if TORTURE else 1]
+ASYNC = [each for each in DRIVERS if each.kind.asyncio][: None if TORTURE else 1]
 Ended = dict[Point, tuple[Any, dict[str, int]]]
 
 every_kind_of_company = pytest.mark.parametrize("topology", [TWO, MIXED, XA, IN_A_FILE], ids=str)
@@ -67,7 +70,7 @@ def nowhere(topology: Topology, told: Any) -> tuple[Any, dict[str, int]]:
     return told, dict.fromkeys(topology.names, 0)
 
 
-@every_driver
+@both_kinds
 @every_kind_of_company
 def test_failure_at_each_step(commit_over: Prepare, topology: Topology, drivers: Drivers) -> None:
     """Before the coordinator is committed: an error, and nothing anywhere. From then on: success, and everything."""
@@ -84,7 +87,7 @@ def test_failure_at_each_step(commit_over: Prepare, topology: Topology, drivers:
     } == ended
 
 
-@pytest.mark.parametrize("drivers", [each for each in DRIVERS if not each.kind.asyncio], ids=str)
+@pytest.mark.parametrize("drivers", SYNC, ids=str)
 @every_kind_of_company
 def test_ctrl_c_at_each_step(commit_over: Prepare, topology: Topology, drivers: Drivers) -> None:
     """It stays what it is, and the commit is whole: in all databases or in none."""
@@ -101,7 +104,7 @@ def test_ctrl_c_at_each_step(commit_over: Prepare, topology: Topology, drivers: 
         assert not commits(point[0]) or set(added.values()) == {1}, (point, added)
 
 
-@pytest.mark.parametrize("drivers", [each for each in DRIVERS if each.kind.asyncio], ids=str)
+@pytest.mark.parametrize("drivers", ASYNC, ids=str)
 @every_kind_of_company
 def test_task_that_is_cancelled_at_each_step(commit_over: Prepare, topology: Topology, drivers: Drivers) -> None:
     """It stays cancelled, its note says how the commit ended, and that is true; its connections are whole."""
@@ -124,7 +127,7 @@ def test_task_that_is_cancelled_at_each_step(commit_over: Prepare, topology: Top
 
     async def body(session: AsyncSession) -> Any:
         ended = {}
-        for point in topology.points():
+        for point in topology.points()[:-1]:  # after the last one, it strikes when SQLAlchemy gives back connections
             before = count(commit.urls)
             error = await cancelled_at(session, point)
             assert_idle(databases, asyncio=True)
@@ -146,4 +149,4 @@ def test_task_that_is_cancelled_at_each_step(commit_over: Prepare, topology: Top
         how = "committed in all databases." if 1 in added.values() else "committed nowhere."
         assert (point, [how] if said else []) == (point, said)
         assert not commits(point[0]) or {1} == set(added.values()), (point, added)
-        assert point[0] in ("begun", "forgotten") or said, point
+        assert point[0] == "begun" or said, point

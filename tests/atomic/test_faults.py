@@ -15,6 +15,7 @@ from manybase.testing import fail_at
 from tests.atomic.conftest import Prepare
 from tests.atomic.recovering import ask, at, count, do, prepared, recover
 from tests.atomic.topologies import MIXED, MY, PG, TWO, XA, Point, Topology
+from tests.atomic.torture import both_kinds
 from tests.ledgers import write
 from tests.servers.killing import SLOW_COMMIT
 from tests.servers.mixed import Drivers, every_driver
@@ -56,7 +57,7 @@ def make_slow(url: URL) -> None:
     at(url, slow)
 
 
-@every_driver
+@both_kinds
 @every_company
 def test_connection_that_is_ended_at_each_step(commit_over: Prepare, topology: Topology, drivers: Drivers) -> None:
     """Success means everywhere, an error nowhere, whoever's connection it is and whenever it ends."""

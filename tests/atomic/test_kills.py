@@ -9,14 +9,12 @@ from manybase import Databases
 from manybase.recovery import InDoubt, in_doubt
 from tests.atomic.conftest import Prepare
 from tests.atomic.dying import in_process, steps_of, was_killed
-from tests.atomic.recovering import REPEATS, count, decisions, prepared, recover, run, wait_until_alone
+from tests.atomic.recovering import count, decisions, prepared, recover, run, wait_until_alone
 from tests.atomic.topologies import TOPOLOGIES, Topology, commits
-from tests.servers.mixed import DRIVERS, Drivers
-
-ONE_OF_EACH_KIND = [DRIVERS[0], DRIVERS[2]]
+from tests.atomic.torture import REPEATS, both_kinds
+from tests.servers.mixed import Drivers
 
 every_topology = pytest.mark.parametrize("topology", TOPOLOGIES, ids=str)
-both_kinds = pytest.mark.parametrize("drivers", DRIVERS if REPEATS > 1 else ONE_OF_EACH_KIND, ids=str)
 
 
 @every_topology

@@ -18,8 +18,9 @@ from tests.atomic.dying import Commit, in_process, was_killed
 from tests.atomic.proxy import COMMIT, FINISH, PREPARE, Loses, Proxy, proxy
 from tests.atomic.recovering import count, prepared, recover, run, wait_until_alone
 from tests.atomic.topologies import MIXED, TWO, XA, Topology
+from tests.atomic.torture import both_kinds, postgresql_drivers
 from tests.ledgers import write
-from tests.servers.mixed import Drivers, every_driver
+from tests.servers.mixed import Drivers
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def settled(commit: Commit) -> dict[str, int]:
     return count(commit.urls)
 
 
-@every_driver
+@postgresql_drivers
 @every_place
 def test_process_that_is_killed_before_it_hears_the_answer(
     commit_over: Prepare, drivers: Drivers, place: Place
@@ -88,7 +89,7 @@ def test_process_that_is_killed_before_it_hears_the_answer(
     assert dict.fromkeys(place.topology.names, int(place.commits("answer"))) == settled(commit)
 
 
-@every_driver
+@postgresql_drivers
 @every_place
 @both_losses
 def test_session_that_loses_a_connection(commit_over: Prepare, drivers: Drivers, place: Place, loses: Loses) -> None:
@@ -104,7 +105,7 @@ def test_session_that_loses_a_connection(commit_over: Prepare, drivers: Drivers,
     assert dict.fromkeys(place.topology.names, int(committing)) == settled(commit)
 
 
-@every_driver
+@both_kinds
 @pytest.mark.parametrize("place", DECISIONS, ids=str)
 @both_losses
 def test_coordinator_that_cannot_be_asked(commit_over: Prepare, drivers: Drivers, place: Place, loses: Loses) -> None:

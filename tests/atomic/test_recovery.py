@@ -16,11 +16,11 @@ from tests.atomic.dying import Commit
 from tests.atomic.leaving import elsewhere, leave, nowhere, prepare, prepare_xa
 from tests.atomic.recovering import count, decisions, do, prepared, recover, run
 from tests.atomic.topologies import MIXED, MY, PG, TWO, XA, Topology
+from tests.atomic.torture import both_kinds
 from tests.ledgers import write
-from tests.servers.mixed import DRIVERS, Drivers, every_driver
+from tests.servers.mixed import Drivers
 from tests.servers.server import Server
 
-both_kinds = pytest.mark.parametrize("drivers", [DRIVERS[0], DRIVERS[2]], ids=str)
 THREE = Topology((PG, PG, PG), "first")
 
 
@@ -182,7 +182,7 @@ def test_commit_that_a_participant_still_needs(commit_over: Prepare, drivers: Dr
     assert (dict.fromkeys(THREE.names, 1), 0) == (count(commit.urls), decisions(commit.urls, "commit"))
 
 
-@every_driver
+@both_kinds
 @pytest.mark.parametrize("topology", [TWO, MIXED, XA], ids=str)
 def test_recovery_that_overtakes_a_living_commit(commit_over: Prepare, topology: Topology, drivers: Drivers) -> None:
     """The one that came first has decided: the commit is told that it is none, and nothing is anywhere."""

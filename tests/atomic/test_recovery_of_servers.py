@@ -19,12 +19,11 @@ from tests.atomic.leaving import elsewhere, leave
 from tests.atomic.proxy import FINISH, proxy
 from tests.atomic.recovering import count, do, prepared, recover, recover_in_process, run, wait_until_alone
 from tests.atomic.topologies import MIXED, TWO, XA, Topology
+from tests.atomic.torture import both_kinds
 from tests.ledgers import NAMES, write
 from tests.servers import postgresql as starter
-from tests.servers.mixed import DRIVERS, Drivers
+from tests.servers.mixed import Drivers
 from tests.servers.server import Server
-
-both_kinds = pytest.mark.parametrize("drivers", [DRIVERS[0], DRIVERS[2]], ids=str)
 
 
 def committed(commit: Commit, server: Server, step: Step) -> bool:

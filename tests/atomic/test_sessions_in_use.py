@@ -7,13 +7,14 @@ from manybase import Session
 from tests.atomic.conftest import Prepare
 from tests.atomic.recovering import count
 from tests.atomic.topologies import IN_A_FILE, MIXED, TWO, XA, Topology
+from tests.atomic.torture import both_kinds
 from tests.ledgers import write
-from tests.servers.mixed import Drivers, every_driver
+from tests.servers.mixed import Drivers
 
 every_company = pytest.mark.parametrize("topology", [TWO, MIXED, XA, IN_A_FILE], ids=str)
 
 
-@every_driver
+@both_kinds
 @every_company
 def test_session_that_commits_several_times(commit_over: Prepare, topology: Topology, drivers: Drivers) -> None:
     """Each is whole, also after a rollback, after a commit of one database, and inside `begin()`."""
@@ -35,7 +36,7 @@ def test_session_that_commits_several_times(commit_over: Prepare, topology: Topo
     assert {name: 3 + (name == "second") for name in topology.names} == count(commit.urls)
 
 
-@every_driver
+@both_kinds
 @every_company
 def test_block_that_raises(commit_over: Prepare, topology: Topology, drivers: Drivers) -> None:
     """`with session.begin()` rolls all of them back."""
@@ -55,7 +56,7 @@ def test_block_that_raises(commit_over: Prepare, topology: Topology, drivers: Dr
     assert dict.fromkeys(topology.names, 0) == count(commit.urls)
 
 
-@every_driver
+@both_kinds
 @every_company
 def test_savepoints(commit_over: Prepare, topology: Topology, drivers: Drivers) -> None:
     """What is rolled back to a savepoint is not committed, what is released is."""
@@ -74,7 +75,7 @@ def test_savepoints(commit_over: Prepare, topology: Topology, drivers: Drivers) 
     assert dict.fromkeys(topology.names, 1) == count(commit.urls)
 
 
-@every_driver
+@both_kinds
 @every_company
 def test_hooks(commit_over: Prepare, topology: Topology, drivers: Drivers) -> None:
     """`before_commit` and `after_commit` come once each, `after_rollback` not at all; what they see is true."""
