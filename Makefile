@@ -38,7 +38,7 @@ conformance: environment  ## SQLAlchemy's own ORM tests, run with our session in
 matrix: environment  ## the tests on every other supported Python of this machine
 	@.venv/bin/python scripts/matrix.py $(ARGS)
 
-# Some quarter of an hour. With ARGS="--results FILE" it goes on where it was stopped; ARGS=--help lists the rest.
+# Some half an hour on two cores. With ARGS="--results FILE" it goes on where it was stopped; ARGS=--help lists the rest.
 torture: environment servers  ## 10,000 kill -9 of processes and servers in the middle of atomic commits
 	@.venv/bin/python -m tests.chaos $(ARGS)
 

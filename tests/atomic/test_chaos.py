@@ -1,4 +1,4 @@
-"""A few seconds of chaos for each topology; `make torture` is the same for a quarter of an hour."""
+"""A few seconds of chaos for each topology; `make torture` is the same for half an hour."""
 
 from collections.abc import Iterator
 

@@ -2,10 +2,13 @@
 
 import random
 import threading
+import time
 from collections.abc import Sequence
 
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.server import Server
+
+AWAY = (0, 0, 1)  # seconds; the longest is longer than some workers wait to hear what was decided
 
 
 class Restarts:
@@ -54,4 +57,5 @@ def restart(server: Server) -> None:
         server.stop(server.immediate)  # its processes go at once; the next start recovers
     else:
         server.kill()
+    time.sleep(random.choice(AWAY))
     server.start()

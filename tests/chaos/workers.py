@@ -16,7 +16,7 @@ from tests.chaos.topologies import UNITS, Drivers, Place
 
 AT_ONCE = 3  # units of an async worker
 CANCELLED = 0.15  # of its units, wherever they are
-TIMEOUTS = (0.5, 5, 30)  # seconds; short ones run out while a server restarts
+TIMEOUTS = (0.2, 5, 30)  # seconds; short ones run out while a server restarts
 
 
 def work(place: Place, path: Path, drivers: Drivers) -> None:
