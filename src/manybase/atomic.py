@@ -229,7 +229,7 @@ class AtomicCommit:
         return self._elsewhere(participant, how)
 
     def _elsewhere(self, participant: Participant, how: How) -> bool:
-        with self.databases.aside(participant.name, asyncio=self.asyncio).connect() as connection:
+        with self.databases.beside(participant.name, asyncio=self.asyncio) as connection:
             return how(connection, self.names[participant])
 
     def _forget(self) -> None:

@@ -25,7 +25,7 @@ def identity_of(databases: Databases, name: str, *, asyncio: bool, believed: flo
     """
 
     def ask() -> str:
-        with databases.aside(name, asyncio=asyncio).connect() as connection:
+        with databases.beside(name, asyncio=asyncio) as connection:
             try:
                 return decision.create(connection)
             except DBAPIError as error:
@@ -47,7 +47,7 @@ def forget_identity(databases: Databases, name: str) -> None:
 
 def arbitrate(databases: Databases, name: str, transaction: str, *, asyncio: bool) -> Outcome:
     """What the coordinator decided; nothing so far: then it is an abort from now on."""
-    with databases.aside(name, asyncio=asyncio).connect() as connection:
+    with databases.beside(name, asyncio=asyncio) as connection:
         return decision.arbitrate(connection, transaction)
 
 

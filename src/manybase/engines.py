@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio as aio
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from threading import RLock
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Dialect, Engine, Table
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from manybase.connecting import (
@@ -208,6 +210,19 @@ class Databases:
         """The databases that are SQLite files one can attach to another; empty where there are not two of them."""
         names = frozenset(name for name in self.names if is_sqlite_file(self[name], self.options_of(name)))
         return names if len(names) > 1 else frozenset()
+
+    @contextmanager
+    def beside(self, name: str, *, asyncio: bool = False) -> Iterator[Connection]:
+        """A connection of that engine, closed afterwards."""
+        engine = self.aside(name, asyncio=asyncio)
+        try:
+            connection = engine.connect()
+        except (SQLAlchemyError, OSError):
+            raise
+        except Exception as error:  # asyncpg's own, where its server dies right then
+            raise OperationalError("connect", None, error, hide_parameters=True) from error
+        with connection:
+            yield connection
 
     @property
     def is_taken_over(self) -> bool:

@@ -120,7 +120,7 @@ def max_prepared(databases: Databases, name: str, *, asyncio: bool) -> int:
     """How many transactions the PostgreSQL server of a database keeps prepared at a time."""
 
     def ask() -> int:
-        with databases.aside(name, asyncio=asyncio).connect() as connection:
+        with databases.beside(name, asyncio=asyncio) as connection:
             return postgresql.slots(connection)
 
     return databases.learned.get(("max_prepared_transactions", name), ask)

@@ -148,7 +148,7 @@ class Pass:
     def connected(self, name: str) -> Iterator[Connection]:
         if self._backend(name) not in decision.BY_DIALECT:
             raise ConfigurationError(f"manybase knows no two-phase commit for {name!r}.")
-        with self.databases.aside(name, asyncio=self.asyncio).connect() as connection:
+        with self.databases.beside(name, asyncio=self.asyncio) as connection:
             yield connection
 
     def described(self, name: str, connection: Connection) -> Iterator[InDoubt]:

@@ -22,7 +22,7 @@ def tables_without_transactions(databases: Databases, name: str, *, asyncio: boo
         return frozenset()
 
     def ask() -> frozenset[str]:
-        with databases.aside(name, asyncio=asyncio).connect() as connection:
+        with databases.beside(name, asyncio=asyncio) as connection:
             return mysql.tables_without_transactions(connection)
 
     try:

@@ -29,7 +29,7 @@ def examine(databases: Databases, name: str, *, asyncio: bool) -> Facts:
     if facts.url is None or not facts.lasts or is_missing_file(facts.url):
         return facts
     try:
-        with databases.aside(name, asyncio=asyncio).connect() as connection:
+        with databases.beside(name, asyncio=asyncio) as connection:
             facts.answers = True
             for check in CHECKS.get(connection.dialect.name, ()):
                 run(check, connection, facts)
