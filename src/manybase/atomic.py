@@ -16,18 +16,18 @@ from time import monotonic
 from typing import NoReturn
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from manybase import decision, twophase
 from manybase.concurrency import Uninterrupted
 from manybase.coordinators import arbitrate_until, forget_identity, identity_of
 from manybase.engines import Databases
-from manybase.errors import AtomicityError, InDoubtError, ManybaseError, NotCommitted
+from manybase.errors import AtomicityError, InDoubtError, ManybaseError, NotCommitted, PartialCommitError
 from manybase.gid import POSTGRESQL_LIMIT, TABLE, Gid, Xid
 from manybase.learned import BELIEVED
 from manybase.participants import Participant
 from manybase.prepared_slots import prepared_slots
-from manybase.refusals import failed_before, overtaken, raise_told
+from manybase.refusals import failed_before, is_conflict, overtaken, raise_told
 from manybase.sequence import commit_in_order, roll_back
 from manybase.steps import observers, reached
 from manybase.twophase import mysql
@@ -62,6 +62,8 @@ class AtomicCommit:
         self.steps = Uninterrupted(asyncio=asyncio)
         self.names: dict[Participant, Gid | Xid] = {}
         self.prepared: set[Participant] = set()
+        self.in_memory: list[str] = []  # databases that are committed before the decision
+        self.recorded = False  # the decision is written: what is left is its COMMIT
 
     def run(self) -> None:
         try:
@@ -92,7 +94,7 @@ class AtomicCommit:
             self._decide()
             self._finish()
         except BaseException:  # Ctrl-C may come between any two steps: no pool may get back what is still prepared
-            if left := [each for each in self.prepared if not is_abandoned(each.connection)]:
+            if left := [each for each in list(self.prepared) if not is_abandoned(each.connection)]:
                 self._leave(left, "interrupted")
             raise
         finally:
@@ -108,6 +110,7 @@ class AtomicCommit:
         try:
             reached("all prepared")
             commit_in_order(self.volatile)
+            self.in_memory = [each.name for each in self.volatile]
             reached("deciding", self.coordinator.name)
         except BaseException as error:
             self._give_up({self.coordinator: error})
@@ -128,9 +131,10 @@ class AtomicCommit:
         except BaseException as error:
             if not isinstance(error, Exception):
                 self.steps.interruption = error
-            if not is_broken(error):
+            if not (is_broken(error) or (self.recorded and is_strange(error))):
                 self._give_up({self.coordinator: error})
             self._ask_what_was_decided(error)
+        self.coordinator.ended = True
 
     def _commit_coordinator(self) -> None:
         connection, dialect = self.coordinator.connection, self.coordinator.dialect
@@ -141,6 +145,7 @@ class AtomicCommit:
                 raise failed_before(self.coordinator.name)
             return
         self._decide_by(record)
+        self.recorded = True
         reached("decided", self.coordinator.name)
         if self.coordinator.xid is not None:
             mysql.commit(connection, self.coordinator.xid)
@@ -158,7 +163,7 @@ class AtomicCommit:
 
     def _ask_what_was_decided(self, error: BaseException) -> None:
         """The connection broke in COMMIT. The decision table knows; what it does not know is an abort from now on."""
-        abandon(self.coordinator.connection)
+        self._abandon([self.coordinator])
         deadline = monotonic() + self.timeout
         name = self.coordinator.name
         ask = partial(arbitrate_until, self.databases, name, self.transaction, deadline, asyncio=self.asyncio)
@@ -174,17 +179,20 @@ class AtomicCommit:
 
     def _give_up(self, failed: Mapping[Participant, BaseException]) -> NoReturn:
         """Roll back everywhere. What cannot be reached, recovery rolls back: it finds no decision."""
-        for each, error in failed.items():
-            if is_broken(error):
-                abandon(each.connection)
+        self._abandon([each for each, error in failed.items() if is_broken(error)])
         roll_back([each for each in (self.coordinator, *self.volatile) if self._stays_in_thread(each)])
-        everyone = [each for each in (*self.others, self.coordinator) if not self._stays_in_thread(each)]
+        all_of_them = (*self.others, self.coordinator, *self.volatile)
+        everyone = [each for each in all_of_them if not self._stays_in_thread(each)]
         ended = self.steps.run([partial(self._undo, each) for each in everyone], self.timeout)
         if left := [each for each, undone in zip(everyone, ended, strict=True) if undone is not True]:
             self._leave(left, "given up")
         forget_identity(self.databases, self.coordinator.name)  # it may be why it failed
         database, error = next((each.name, error) for each, error in failed.items())
         self._raise_interruption(error, "committed nowhere")
+        if self.in_memory:
+            raise PartialCommitError(
+                self.in_memory, [each.name for each in (*self.others, self.coordinator)]
+            ) from error
         raise_told(error, database)
 
     def _undo(self, participant: Participant) -> bool:
@@ -223,6 +231,7 @@ class AtomicCommit:
                 over = how(participant.connection, self.names[participant])
                 settle(participant.connection)
                 self.prepared.discard(participant)
+                participant.ended = True
                 return over
             except Exception:
                 abandon(participant.connection)
@@ -241,7 +250,7 @@ class AtomicCommit:
             try:
                 self._run_at_coordinator(partial(self._commit_alone, record))
             except Exception:
-                abandon(self.coordinator.connection)
+                self._abandon([self.coordinator])
             reached("forgotten")
 
     def _commit_alone(self, sql: str) -> None:
@@ -249,8 +258,7 @@ class AtomicCommit:
         commit(self.coordinator.connection)
 
     def _leave(self, participants: Sequence[Participant], why: str) -> None:
-        for each in participants:
-            abandon(each.connection)
+        self._abandon(participants)
         self.databases.unfinished.hand_over(self.transaction, [each.name for each in participants], why)
 
     def _raise_interruption(self, cause: BaseException | None, how: str) -> None:
@@ -258,6 +266,15 @@ class AtomicCommit:
         if self.steps.interruption is not None:
             self.steps.interruption.add_note(f"Transaction {self.transaction} is {how}.")
             raise self.steps.interruption from cause
+
+    def _abandon(self, participants: Sequence[Participant]) -> None:
+        """Under asyncio, closing waits, and must not be interrupted either."""
+        jobs = [partial(abandon, each.connection) for each in participants]
+        if self.asyncio and jobs:
+            self.steps.run(jobs, self.timeout)
+        else:
+            for job in jobs:
+                job()
 
     def _run_at_coordinator(self, job: Callable[[], None]) -> None:
         """What the coordinator does: bounded and not to be interrupted, where its connection may leave this thread."""
@@ -292,6 +309,11 @@ class AtomicCommit:
 def is_broken(error: BaseException) -> bool:
     """Whether the server did not answer: what it was told may have happened, and its connection is of no use."""
     return is_lost(error) and not isinstance(error, ManybaseError)
+
+
+def is_strange(error: BaseException) -> bool:
+    """Whether a COMMIT that is answered with this may have happened all the same, as after an I/O error of SQLite."""
+    return isinstance(error, DBAPIError) and not isinstance(error, IntegrityError) and not is_conflict(error)
 
 
 def takes_one_packet(connection: Connection) -> bool:

@@ -21,10 +21,10 @@ def commit_together(
     Those that have only read end first: one that fails then ends nothing. One writer is committed as always; several
     are by ``AtomicCommit``. What is only in memory has nothing to fear from a kill, and goes with them.
     """
-    writers = [each for each in participants if each.writes and has_begun(each.connection)]
-    volatile = [each for each in writers if is_volatile(each.connection.engine.url)]
-    durable = [each for each in writers if each not in volatile]
     try:
+        writers = [each for each in participants if each.writes and has_begun(each.connection)]
+        volatile = [each for each in writers if is_volatile(each.connection.engine.url)]
+        durable = [each for each in writers if each not in volatile]
         coordinator = choose_coordinator(databases, durable, asyncio=asyncio) if len(durable) > 1 else None
         for each in participants:
             if each not in writers:

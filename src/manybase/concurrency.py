@@ -154,7 +154,10 @@ class Workers:
             if missing:
                 self._idle = 0
         if missing:
-            Thread(target=self._work, name="manybase", daemon=True).start()
+            try:
+                Thread(target=self._work, name="manybase", daemon=True).start()
+            except RuntimeError:  # no more threads, or the interpreter ends: then here, where nothing bounds it
+                do(*self._queue.get_nowait())
         return future
 
     def _work(self) -> None:
@@ -167,15 +170,19 @@ class Workers:
                         self._idle -= 1
                         return
                 continue
-            try:
-                result = job()
-            except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+            do(future, job)
             del future, job
             with self._lock:
                 self._idle += 1
+
+
+def do(future: Future[Any], job: Job[Any]) -> None:
+    try:
+        result = job()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 @cache

@@ -6,6 +6,7 @@ a recovering process its ``abort``, has decided.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -177,8 +178,9 @@ def arbitrate(connection: Connection, transaction: str) -> Outcome:
     this = of(connection)
     with patience(connection, this):
         connection.exec_driver_sql(row(this, transaction, "abort", "", unless_there=True))
-    # There was a row, and there is none any more: it was a commit that is finished everywhere, and forgotten.
-    return outcome(connection, transaction) or "commit"
+    # There was a row, and there is none any more: a commit that is finished everywhere, or an abort that is very old.
+    gone: Outcome = "abort" if time.time() - begun(transaction) > KEPT - LATEST else "commit"
+    return outcome(connection, transaction) or gone
 
 
 @contextmanager

@@ -337,6 +337,8 @@ class Databases:
         """In a forked child: give every engine made here an empty pool; the parent keeps its connections."""
         self._lock = RLock()
         self._slots = None
+        self._prepared_slots = Slots({})
+        self.unfinished = Unfinished()
         made = [engine for name, engine in self._engines.items() if self[name].engine is None]
         leave_to_parent(*(engine.pool for engine in made), *self._async_engines.items(), self._loopless)
         for engine in made:

@@ -38,9 +38,8 @@ class Enlisted:
 
     def note_write(self, name: str, clause: Any, mapper: Any) -> None:
         """What is about to run is not proven to read only. Raises where a rollback could not undo it."""
-        if name not in self._writers:
+        if name not in self._writers and self._prepare_to_write(name):
             self._writers.add(name)
-            self._prepare_to_write(name)
         if name in self._fixed_at_once:
             refuse_what_is_fixed_at_once(name, self._fixed_at_once[name], clause, mapper)
 
@@ -71,12 +70,16 @@ class Enlisted:
         if self._files is not None:
             self._files.forget()
 
-    def _prepare_to_write(self, name: str) -> None:
-        if (self._asyncio and not in_greenlet()) or self._databases.is_taken_over:
-            return
+    def _prepare_to_write(self, name: str) -> bool:
+        """Whether something is about to be written: outside of its greenlet, an async session is only asked where."""
+        if self._asyncio and not in_greenlet():
+            return False
+        if self._databases.is_taken_over:
+            return True
         keep_decisions_in_file(self._databases, name, asyncio=self._asyncio)
         if tables := tables_without_transactions(self._databases, name, asyncio=self._asyncio):
             self._fixed_at_once[name] = tables
+        return True
 
     def _begin_as_xa(self, name: str, connection: Connection) -> bool:
         """Where another database may have to be the coordinator: later it is too late."""
@@ -108,6 +111,9 @@ class Enlisted:
         self._branches.clear()
         try:
             self._commit_or_roll_back(participants, transaction)
+        except BaseException:
+            roll_back(participants)  # what nobody has ended so far: no pool may get it back like that
+            raise
         finally:
             for each in participants:
                 is_over(each.connection)

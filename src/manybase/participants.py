@@ -20,11 +20,12 @@ from manybase.twophase import postgresql
 MYSQL = ("mysql", "mariadb")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Participant:
     """One connection of a transaction: of one database, or of several SQLite files, which commit together.
 
     ``writes``: not proven to have only read. ``xid``: its transaction began as XA, so that it can be prepared.
+    ``ended``: committed, rolled back, or prepared and then ended: the connection is ready for others.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Participant:
     """The SQLite files that were written on this connection, where it holds several."""
     schema: str | None = None
     """Where in this connection the decision table of ``name`` is, if not in its main database."""
+    ended: bool = False
 
     @property
     def dialect(self) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from manybase.errors import PartialCommitError
 from manybase.participants import Participant
 from manybase.twophase import mysql
-from manybase.wire import commit, is_lost
+from manybase.wire import commit, is_abandoned, is_lost
 
 
 def commit_in_order(participants: Sequence[Participant]) -> None:
@@ -47,21 +47,32 @@ def commit_one(participant: Participant) -> None:
         if is_lost(error):
             invalidate(participant.connection, error)
         raise
+    participant.ended = True
 
 
 def roll_back(participants: Iterable[Participant]) -> None:
-    """Roll back what is not prepared, so that nothing holds a lock until the session gets round to it."""
+    """Roll back what is not prepared, here and now, whatever interrupts.
+
+    SQLAlchemy itself does not roll back a connection whose commit event has raised: it would go back to its pool in
+    the middle of its transaction, and the next one's COMMIT would make that permanent.
+    """
+    interruption: BaseException | None = None
     for each in participants:
         connection = each.connection
-        if connection.closed or connection.invalidated:
+        if each.ended or connection.closed or is_abandoned(connection):
             continue
+        each.ended = True
         try:
             if each.xid is None:
                 connection.dialect.do_rollback(connection.connection)
             else:
                 mysql.roll_back(connection, each.xid)
-        except Exception as error:  # a broken connection rolls back by itself, on the server
+        except BaseException as error:  # a broken connection rolls back by itself, on the server
             invalidate(connection, error)
+            if not isinstance(error, Exception):
+                interruption = error
+    if interruption is not None:
+        raise interruption
 
 
 def invalidate(connection: Connection, error: BaseException) -> None:
