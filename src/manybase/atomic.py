@@ -63,7 +63,7 @@ class AtomicCommit:
         self.names: dict[Participant, Gid | Xid] = {}
         self.prepared: set[Participant] = set()
         self.in_memory: list[str] = []  # databases that are committed before the decision
-        self.recorded = False  # the decision is written: what is left is its COMMIT
+        self.recorded = False  # the decision is written, by a server whose answer to COMMIT may mislead
 
     def run(self) -> None:
         try:
@@ -145,7 +145,7 @@ class AtomicCommit:
                 raise failed_before(self.coordinator.name)
             return
         self._decide_by(record)
-        self.recorded = True
+        self.recorded = dialect != "postgresql"  # which has not committed when it answers COMMIT with an error
         reached("decided", self.coordinator.name)
         if self.coordinator.xid is not None:
             mysql.commit(connection, self.coordinator.xid)
