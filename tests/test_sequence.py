@@ -1,26 +1,17 @@
 """Commits with atomic=False: in declaration order, and the truth when they tear. On SQLite files."""
 
 import random
-from functools import partial
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
 
-from manybase import CommitError, Databases, PartialCommitError, Session
-from tests.ledgers import ENTRIES, NAMES, in_files, rows, write, write_what_cannot_be_committed
-from tests.sessions import Run, SessionKind, another
+from manybase import CommitError, PartialCommitError, Session
+from tests.ledgers import ENTRIES, NAMES, rows, write, write_what_cannot_be_committed
+from tests.sequences import databases, run
+from tests.sessions import Run, another
 
-
-@pytest.fixture
-def databases(tmp_path: Path) -> Databases:
-    return in_files(tmp_path)
-
-
-@pytest.fixture
-def run(session_kind: SessionKind, databases: Databases) -> Run:
-    return partial(session_kind.run, databases, atomic=False)
+__all__ = ["databases", "run"]
 
 
 def test_commit_that_succeeds(run: Run) -> None:

@@ -1,26 +1,17 @@
 """Commits at the end of a block, after savepoints, and in a session that goes on."""
 
 import asyncio
-from functools import partial
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import InvalidRequestError
 
 from manybase import AsyncSession, Databases, PartialCommitError, Session
-from tests.ledgers import ENTRIES, NAMES, in_files, rows, write, write_what_cannot_be_committed
-from tests.sessions import Run, SessionKind, assert_idle
+from tests.ledgers import ENTRIES, NAMES, rows, write, write_what_cannot_be_committed
+from tests.sequences import databases, run
+from tests.sessions import Run, assert_idle
 
-
-@pytest.fixture
-def databases(tmp_path: Path) -> Databases:
-    return in_files(tmp_path)
-
-
-@pytest.fixture
-def run(session_kind: SessionKind, databases: Databases) -> Run:
-    return partial(session_kind.run, databases, atomic=False)
+__all__ = ["databases", "run"]
 
 
 def test_session_after_a_torn_commit(run: Run) -> None:

@@ -1,7 +1,6 @@
 """Commits and what else has a hand in a connection: its caller, another engine, events, locks, an interrupt."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,18 +8,11 @@ from sqlalchemy import Connection, create_engine, event, select, text
 from sqlalchemy.exc import DBAPIError
 
 from manybase import Databases, PartialCommitError, Session
-from tests.ledgers import ENTRIES, NAMES, in_files, ledgers, rows, write, write_what_cannot_be_committed
+from tests.ledgers import ENTRIES, NAMES, ledgers, rows, write, write_what_cannot_be_committed
+from tests.sequences import databases, run
 from tests.sessions import Run, SessionKind
 
-
-@pytest.fixture
-def databases(tmp_path: Path) -> Databases:
-    return in_files(tmp_path)
-
-
-@pytest.fixture
-def run(session_kind: SessionKind, databases: Databases) -> Run:
-    return partial(session_kind.run, databases, atomic=False)
+__all__ = ["databases", "run"]
 
 
 def test_connection_of_the_callers_own(run: Run) -> None:
