@@ -20,7 +20,7 @@ from manybase.database import Database
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError
 from manybase.gid import Gid, Xid
-from manybase.participants import MYSQL, url_of
+from manybase.participants import MYSQL, backend_of
 from manybase.recovery import MIN_AGE
 from manybase.twophase import mysql, postgresql
 from manybase.wire import mysql_code, sqlstate
@@ -122,8 +122,7 @@ class Health:
         return known
 
     def _may_be_in_doubt(self, database: Database) -> bool:
-        url = url_of(self.databases, database.name)
-        return len(self.databases) > 1 and url is not None and url.get_backend_name() in ("postgresql", *MYSQL)
+        return len(self.databases) > 1 and backend_of(self.databases, database.name) in ("postgresql", *MYSQL)
 
     async def _run(self, database: Database, question: Callable[[Connection], T]) -> T:
         engine = self._engines.get(database.name) or self._make_engine(database)

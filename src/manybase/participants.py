@@ -135,14 +135,13 @@ def begins_as_xa(databases: Databases, name: str, *, asyncio: bool) -> bool:
         if other.name == name:
             before = False
             continue
-        url = url_of(databases, other.name)
-        backend = None if url is None else url.get_backend_name()
+        backend = backend_of(databases, other.name)
         if backend == "postgresql":
             outranks = cannot_prepare(databases, other.name, asyncio=asyncio)
         elif backend in MYSQL:
             outranks = before
         else:
-            outranks = url is not None and not is_volatile(url)
+            outranks = backend is not None
         if outranks:
             return True
     return False
@@ -153,6 +152,12 @@ def cannot_prepare(databases: Databases, name: str, *, asyncio: bool) -> bool:
         return max_prepared(databases, name, asyncio=asyncio) == 0
     except Exception:  # it does not answer: then it takes no part in this transaction either
         return False
+
+
+def backend_of(databases: Databases, name: str) -> str | None:
+    """What a database is that outlives the process; None for one in memory, and where there is no URL."""
+    url = url_of(databases, name)
+    return None if url is None or is_volatile(url) else url.get_backend_name()
 
 
 def url_of(databases: Databases, name: str) -> URL | None:
@@ -172,8 +177,7 @@ def keep_decisions_in_file(databases: Databases, name: str, *, asyncio: bool) ->
 
     Later the transaction itself locks the file, and nobody else can create it.
     """
-    url = url_of(databases, name)
-    if url is None or url.get_backend_name() != "sqlite" or is_volatile(url):
+    if backend_of(databases, name) != "sqlite":
         return
     if all(is_sqlite(databases, other.name) for other in databases):
         return  # SQLite files commit in one transaction, or not at all

@@ -19,7 +19,7 @@ from manybase.doctor import Finding, adiagnose, conclude, examine
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError
 from manybase.gid import Gid, Xid
-from manybase.participants import MYSQL, is_volatile, url_of
+from manybase.participants import MYSQL, backend_of
 from manybase.recovery import MIN_AGE, Pass, Resolution
 
 logger = logging.getLogger("manybase.recovery")
@@ -54,12 +54,8 @@ async def recovering(databases: Databases, every: float = 60.0, *, min_age: floa
 
 def relevant(databases: Databases) -> dict[str, str]:
     """The databases that take part in atomic commits, and what each is."""
-    found: dict[str, str] = {}
-    for name in databases.names:
-        url = url_of(databases, name)
-        if url is not None and not is_volatile(url) and url.get_backend_name() in decision.BY_DIALECT:
-            found[name] = url.get_backend_name()
-    return found
+    backends = {name: backend_of(databases, name) for name in databases.names}
+    return {name: backend for name, backend in backends.items() if backend and backend in decision.BY_DIALECT}
 
 
 def is_needed(databases: Databases) -> bool:

@@ -21,7 +21,7 @@ from manybase import decision, twophase
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError
 from manybase.gid import Gid, Xid
-from manybase.participants import MYSQL, is_volatile, url_of
+from manybase.participants import MYSQL, backend_of
 from manybase.twophase import mysql, postgresql
 
 MIN_AGE = 60.0  # seconds for which a commit is left to the process that began it
@@ -128,7 +128,7 @@ class Pass:
     @property
     def two_phase(self) -> list[str]:
         """The databases that may have prepared something."""
-        return [each for each in self.databases.names if self._backend(each) in ("postgresql", *MYSQL)]
+        return [each for each in self.databases.names if backend_of(self.databases, each) in ("postgresql", *MYSQL)]
 
     def run(self) -> Report:
         for name in self.two_phase:
@@ -146,7 +146,7 @@ class Pass:
 
     @contextmanager
     def connected(self, name: str) -> Iterator[Connection]:
-        if self._backend(name) not in decision.BY_DIALECT:
+        if backend_of(self.databases, name) not in decision.BY_DIALECT:
             raise ConfigurationError(f"manybase knows no two-phase commit for {name!r}.")
         with self.databases.beside(name, asyncio=self.asyncio) as connection:
             yield connection
@@ -275,10 +275,6 @@ class Pass:
             decision.forget_old(connection)
             if connection.dialect.name in MYSQL:
                 decision.forget_pointers(connection)
-
-    def _backend(self, name: str) -> str | None:
-        url = url_of(self.databases, name)
-        return None if url is None or is_volatile(url) else url.get_backend_name()
 
 
 def is_primary(connection: Connection) -> bool:

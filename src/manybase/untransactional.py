@@ -11,14 +11,13 @@ from sqlalchemy.orm import Mapper
 
 from manybase.engines import Databases
 from manybase.errors import AtomicityError
-from manybase.participants import MYSQL, url_of
+from manybase.participants import MYSQL, backend_of
 from manybase.twophase import mysql
 
 
 def tables_without_transactions(databases: Databases, name: str, *, asyncio: bool) -> frozenset[str]:
     """Those of a database (MyISAM, Aria, MEMORY...); none of a database that is not MySQL or does not answer."""
-    url = url_of(databases, name)
-    if url is None or url.get_backend_name() not in MYSQL:
+    if backend_of(databases, name) not in MYSQL:
         return frozenset()
 
     def ask() -> frozenset[str]:
