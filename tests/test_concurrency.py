@@ -65,6 +65,11 @@ def test_at_once(run: Callable[..., Any]) -> None:
 
 
 @both
+def test_no_job(run: Callable[..., Any]) -> None:
+    assert [] == run(lambda steps: steps.run([], 10))
+
+
+@both
 def test_job_that_takes_too_long(run: Callable[..., Any]) -> None:
     """It counts as timed out; the others have their results."""
     late, quick = run(lambda steps: steps.run([lambda: pause(steps, 1), lambda: 2], 0.05))

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "manybase"
 FLOORS = [
     "errors",
     "claims concurrency database drivers forking gid learned models refusals relationships schema scope slots steps "
-    "unfinished wire",
+    "unfinished watchdog wire",
     "ownership routing tables twophase",
     "connecting decision engines sharing",
     "atomic attaching commit coordinators enlisted journals participants prepared_slots recovery sequence "

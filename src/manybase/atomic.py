@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -23,15 +23,15 @@ from manybase.concurrency import Uninterrupted
 from manybase.coordinators import arbitrate_until, forget_identity, identity_of
 from manybase.engines import Databases
 from manybase.errors import AtomicityError, InDoubtError, ManybaseError, NotCommitted, PartialCommitError
-from manybase.gid import POSTGRESQL_LIMIT, TABLE, Gid, Xid
+from manybase.gid import POSTGRESQL_LIMIT, Gid, Xid
 from manybase.learned import BELIEVED
-from manybase.participants import Participant
+from manybase.participants import Participant, has_begun
 from manybase.prepared_slots import prepared_slots
-from manybase.refusals import failed_before, is_conflict, overtaken, raise_told
+from manybase.refusals import is_conflict, overtaken, raise_told
 from manybase.sequence import commit_in_order, roll_back
-from manybase.steps import observers, reached
+from manybase.steps import reached
 from manybase.twophase import mysql
-from manybase.wire import abandon, commit, is_abandoned, is_lost, run, settle
+from manybase.wire import abandon, commit, is_abandoned, is_lost, run, settle, socket_of
 
 FORGET_AFTER = 50  # decisions that nobody needs any more, for each statement that deletes them
 
@@ -63,7 +63,6 @@ class AtomicCommit:
         self.names: dict[Participant, Gid | Xid] = {}
         self.prepared: set[Participant] = set()
         self.in_memory: list[str] = []  # databases that are committed before the decision
-        self.recorded = False  # the decision is written, by a server whose answer to COMMIT may mislead
 
     def run(self) -> None:
         try:
@@ -103,17 +102,30 @@ class AtomicCommit:
     # Until the decision, any failure ends it everywhere.
 
     def _prepare(self) -> None:
-        ended = self.steps.run([partial(self._prepare_one, each) for each in self.others], self.timeout)
-        failed = {each: error for each, error in zip(self.others, ended, strict=True) if error is not None}
+        jobs: dict[Participant, Callable[[], None]] = {}
+        if self._records_beside():
+            jobs[self.coordinator] = self._record
+        jobs.update({each: partial(self._prepare_one, each) for each in self.others})
+        ended = self.steps.run(list(jobs.values()), self.timeout, socket=socket_of(self.others[-1].connection))
+        failed = {each: error for each, error in zip(jobs, ended, strict=True) if error is not None}
         if failed:
             self._give_up(failed)
         try:
+            if self.coordinator not in jobs:
+                self._run_at_coordinator(self._record)
             reached("all prepared")
             commit_in_order(self.volatile)
             self.in_memory = [each.name for each in self.volatile]
             reached("deciding", self.coordinator.name)
         except BaseException as error:
             self._give_up({self.coordinator: error})
+
+    def _records_beside(self) -> bool:
+        """Whether the decision may be written while the others prepare: it counts once it is committed.
+
+        Only where the server has said that a transaction is open. Without one it would count at once, and too early.
+        """
+        return self.coordinator.dialect == "postgresql" and has_begun(self.coordinator.connection)
 
     def _prepare_one(self, participant: Participant) -> None:
         reached("preparing", participant.name)
@@ -125,41 +137,40 @@ class AtomicCommit:
         self.prepared.add(participant)
         reached("prepared", participant.name)
 
+    def _record(self) -> None:
+        coordinator = self.coordinator
+        reached("recording", coordinator.name)
+        others = [each.name for each in self.others]
+        sql = decision.commit(coordinator.dialect, self.transaction, others, coordinator.schema)
+        try:
+            run(coordinator.connection, sql)
+        except IntegrityError as error:
+            raise overtaken(coordinator.name) from error
+
     def _decide(self) -> None:
         try:
             self._run_at_coordinator(self._commit_coordinator)
         except BaseException as error:
             if not isinstance(error, Exception):
                 self.steps.interruption = error
-            if not (is_broken(error) or (self.recorded and is_strange(error))):
+            if not (is_broken(error) or self._may_mislead(error)):
                 self._give_up({self.coordinator: error})
             self._ask_what_was_decided(error)
         self.coordinator.ended = True
 
     def _commit_coordinator(self) -> None:
-        connection, dialect = self.coordinator.connection, self.coordinator.dialect
-        names = [each.name for each in self.others]
-        record = decision.commit(dialect, self.transaction, names, self.coordinator.schema)
-        if takes_one_packet(connection) and not observers:
-            if self._decide_by(f"{record}; COMMIT") != "COMMIT":
-                raise failed_before(self.coordinator.name)
-            return
-        self._decide_by(record)
-        self.recorded = dialect != "postgresql"  # which has not committed when it answers COMMIT with an error
-        reached("decided", self.coordinator.name)
         if self.coordinator.xid is not None:
-            mysql.commit(connection, self.coordinator.xid)
+            mysql.commit(self.coordinator.connection, self.coordinator.xid)
         else:
-            commit(connection)
+            commit(self.coordinator.connection)
 
-    def _decide_by(self, sql: str) -> str | None:
-        connection = self.coordinator.connection
-        try:
-            return run(connection, sql)
-        except IntegrityError as error:  # with COMMIT in the same packet, it may be the application's own
-            if connection.dialect.name == "postgresql" and TABLE not in str(error.orig):
-                raise
-            raise overtaken(self.coordinator.name) from error
+    def _may_mislead(self, error: BaseException) -> bool:
+        """Whether it may have committed though it answers COMMIT with this, as SQLite after an I/O error.
+
+        PostgreSQL has not when it says so.
+        """
+        answered = isinstance(error, DBAPIError) and not isinstance(error, IntegrityError) and not is_conflict(error)
+        return answered and self.coordinator.dialect != "postgresql"
 
     def _ask_what_was_decided(self, error: BaseException) -> None:
         """The connection broke in COMMIT. The decision table knows; what it does not know is an abort from now on."""
@@ -210,32 +221,51 @@ class AtomicCommit:
     def _finish(self) -> None:
         with suppress(Exception):
             reached("committed")
-        ended = self.steps.run([partial(self._finish_one, each) for each in self.others], self.timeout)
-        if left := [each for each, finished in zip(self.others, ended, strict=True) if finished is not True]:
+        socket = socket_of(self.others[-1].connection)
+        jobs = [partial(self._finish_one, each) for each in self.others]
+        ended: dict[Participant, Any] = dict(
+            zip(self.others, self.steps.run(jobs, self.timeout, socket=socket), strict=True)
+        )
+        lost = [each for each, finished in ended.items() if finished is None]
+        elsewhere = [partial(self._finish_elsewhere, each) for each in lost]
+        ended.update(zip(lost, self.steps.run(elsewhere, self.timeout), strict=True))
+        if left := [each for each, finished in ended.items() if finished is not True]:
             self._leave(left, "committed")
             return
         with suppress(Exception):
             reached("all finished")
             self._forget()
 
-    def _finish_one(self, participant: Participant) -> bool:
+    def _finish_one(self, participant: Participant) -> bool | None:
         reached("finishing", participant.name)
-        over = self._end(participant, twophase.commit_prepared)
+        over = self._end_here(participant, twophase.commit_prepared)
+        if over is not None:
+            reached("finished", participant.name)
+        return over
+
+    def _finish_elsewhere(self, participant: Participant) -> bool:
+        over = self._elsewhere(participant, twophase.commit_prepared)
         reached("finished", participant.name)
         return over
 
     def _end(self, participant: Participant, how: How) -> bool:
         """End a prepared transaction, on its own connection or, where that is lost, on a new one."""
-        if not is_abandoned(participant.connection):
-            try:
-                over = how(participant.connection, self.names[participant])
-                settle(participant.connection)
-                self.prepared.discard(participant)
-                participant.ended = True
-                return over
-            except Exception:
-                abandon(participant.connection)
-        return self._elsewhere(participant, how)
+        over = self._end_here(participant, how)
+        return self._elsewhere(participant, how) if over is None else over
+
+    def _end_here(self, participant: Participant, how: How) -> bool | None:
+        """Whether it is over; None where nobody knows, for its connection is lost."""
+        if is_abandoned(participant.connection):
+            return None
+        try:
+            over = how(participant.connection, self.names[participant])
+            settle(participant.connection)
+        except Exception:
+            abandon(participant.connection)
+            return None
+        self.prepared.discard(participant)
+        participant.ended = True
+        return over
 
     def _elsewhere(self, participant: Participant, how: How) -> bool:
         with self.databases.beside(participant.name, asyncio=self.asyncio) as connection:
@@ -281,7 +311,7 @@ class AtomicCommit:
         if self._stays_in_thread(self.coordinator):
             job()
         else:
-            self.steps.run_one(job, self.timeout)
+            self.steps.run_one(job, self.timeout, socket=socket_of(self.coordinator.connection))
 
     def _stays_in_thread(self, participant: Participant) -> bool:
         """Connections of SQLite may belong to the thread that made them."""
@@ -309,13 +339,3 @@ class AtomicCommit:
 def is_broken(error: BaseException) -> bool:
     """Whether the server did not answer: what it was told may have happened, and its connection is of no use."""
     return is_lost(error) and not isinstance(error, ManybaseError)
-
-
-def is_strange(error: BaseException) -> bool:
-    """Whether a COMMIT that is answered with this may have happened all the same, as after an I/O error of SQLite."""
-    return isinstance(error, DBAPIError) and not isinstance(error, IntegrityError) and not is_conflict(error)
-
-
-def takes_one_packet(connection: Connection) -> bool:
-    """Whether the driver sends several statements at once, and does not mind that they end its transaction."""
-    return connection.dialect.driver in ("psycopg", "psycopg_async")

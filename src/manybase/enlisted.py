@@ -106,8 +106,10 @@ class Enlisted:
             event.listen(connection, "commit", self._commit)
 
     def _commit(self, _: Connection) -> None:
+        if not self.connections:  # it was done when the first one's turn came
+            return
         participants, transaction = self._participants(), self._transaction
-        self.connections.clear()  # the others' turn comes later, and finds nothing left to do
+        self.connections.clear()
         self._branches.clear()
         try:
             self._commit_or_roll_back(participants, transaction)

@@ -9,9 +9,9 @@ Step = Literal[
     "begun",  # a commit over several writers starts
     "preparing",  # one participant is about to be prepared
     "prepared",  # one participant is prepared
-    "all prepared",
-    "deciding",  # the decision is about to be written, in the coordinator's transaction
-    "decided",  # it is written, and that transaction is about to be committed
+    "recording",  # the decision is about to be written, in the coordinator's transaction
+    "all prepared",  # and the decision is written
+    "deciding",  # the coordinator's transaction is about to be committed, and the decision with it
     "committed",  # the coordinator is committed: from here on the transaction is
     "finishing",  # one prepared participant is about to be committed
     "finished",  # one prepared participant is committed

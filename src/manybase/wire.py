@@ -74,6 +74,17 @@ def commit(connection: Connection) -> None:
         raise wrapped(connection, "COMMIT", error) from error
 
 
+def socket_of(connection: Connection) -> int | None:
+    """The one on which this thread would wait for the server, as a file descriptor, where the driver tells."""
+    if connection.dialect.driver not in ("psycopg", "psycopg2") or is_abandoned(connection):
+        return None
+    driver: Any = connection.connection.driver_connection
+    if driver.closed:
+        return None
+    fileno: int = driver.fileno()
+    return fileno
+
+
 def settle(connection: Connection) -> None:
     """After what it knows nothing of, let the driver end the transaction that it believes in.
 

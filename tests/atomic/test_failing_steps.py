@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import manybase.atomic
-from manybase import AsyncSession, NotCommitted, Session
+from manybase import AsyncSession, Session
 from manybase.testing import fail_at
 from manybase.testing.failing import Failure
 from tests.atomic.conftest import Prepare
@@ -80,9 +80,8 @@ def test_failure_at_each_step(commit_over: Prepare, topology: Topology, drivers:
         commit.declare(), lambda session: at_each_step(commit, session, topology.points(), Failure)
     )
 
-    lost = {"decided": NotCommitted}  # it looks like a lost connection, so the coordinator was asked
     assert {
-        point: everywhere(topology, "success") if commits(point[0]) else nowhere(topology, lost.get(point[0], Failure))
+        point: everywhere(topology, "success") if commits(point[0]) else nowhere(topology, Failure)
         for point in topology.points()
     } == ended
 

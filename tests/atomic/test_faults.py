@@ -65,7 +65,7 @@ def test_connection_that_is_ended_at_each_step(commit_over: Prepare, topology: T
     points: list[Point] = [
         ("begun", None),
         ("all prepared", None),
-        ("decided", topology.coordinator),
+        ("deciding", topology.coordinator),
         ("committed", None),
         *(("finishing", name) for name in topology.others),
         ("all finished", None),

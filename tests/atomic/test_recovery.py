@@ -1,10 +1,13 @@
 """Recovery ends what is ours and decided by who decided it, and explains what it leaves."""
 
+import asyncio as aio
+import time
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 from sqlalchemy import URL
+from sqlalchemy.util import await_only
 
 from manybase import NotCommitted, Session
 from manybase.coordinators import identity_of
@@ -29,6 +32,13 @@ def resolved(commit: Commit, transaction: str | None = None, min_age: float = 0)
     return run(
         commit.asyncio, partial(resolve, databases, transaction, min_age=min_age, asyncio=commit.asyncio), databases
     )
+
+
+def pause(seconds: float, *, asyncio: bool) -> None:
+    if asyncio:
+        await_only(aio.sleep(seconds))
+    else:
+        time.sleep(seconds)
 
 
 def doubts(commit: Commit) -> list[InDoubt]:
@@ -194,10 +204,13 @@ def test_recovery_that_overtakes_a_living_commit(commit_over: Prepare, topology:
         write(session, *topology.names)
         session.commit()
         write(session, *topology.names)
-        overtake = fail_at(
-            "all prepared", error=lambda: reports.append(resolve(databases, min_age=0, asyncio=commit.asyncio))
-        )
-        with overtake, pytest.raises(NotCommitted):
+
+        def overtake() -> None:
+            while len(prepared(commit.urls, commit.app)) < len(topology.others):  # PostgreSQL records meanwhile
+                pause(0.01, asyncio=commit.asyncio)
+            reports.append(resolve(databases, min_age=0, asyncio=commit.asyncio))
+
+        with fail_at("recording", error=overtake), pytest.raises(NotCommitted):
             session.commit()
 
     drivers.kind.run(commit.declare(), body)

@@ -67,7 +67,7 @@ def test_participant_whose_server_is_killed(
 
 
 @both_kinds
-@pytest.mark.parametrize(("step", "rows"), [("all prepared", 0), ("decided", 0), ("committed", 1)])
+@pytest.mark.parametrize(("step", "rows"), [("all prepared", 0), ("deciding", 0), ("committed", 1)])
 @pytest.mark.parametrize("topology", [MIXED, XA], ids=str)
 def test_coordinator_whose_server_is_killed(
     commit_over: Prepare, drivers: Drivers, private_mariadb: Server, topology: Topology, step: Step, rows: int

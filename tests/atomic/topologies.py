@@ -10,7 +10,7 @@ from tests.servers.mixed import Drivers, Urls
 
 Point = tuple[Step, str | None]
 OF_EACH_PARTICIPANT = ("preparing", "prepared", "finishing", "finished")
-OF_THE_COORDINATOR = ("deciding", "decided")
+OF_THE_COORDINATOR = ("recording", "deciding")
 
 
 @dataclass(frozen=True)

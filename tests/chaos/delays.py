@@ -10,10 +10,10 @@ from manybase.steps import Step, observers
 
 LONGEST = 0.05  # seconds
 OFTEN = 0.1
-UNDECIDED = ("prepared", "all prepared", "deciding", "decided")
+UNDECIDED = ("prepared", "recording", "all prepared", "deciding")
 LONGEST_UNDECIDED = 0.2  # then recoverers, which take a while to come round, decide first
 # Those that run in tasks of their own, which no cancellation reaches: there the others may go on meanwhile.
-BESIDE = ("preparing", "prepared", "decided", "finishing", "finished")
+BESIDE = ("preparing", "prepared", "recording", "finishing", "finished")
 
 
 def dawdle(step: Step, database: str | None) -> None:
@@ -33,6 +33,6 @@ def duration(step: Step) -> float:
 
 
 def begin(*, asyncio: bool) -> None:
-    """In most processes: without any observer, some drivers decide in a single packet, which is to be met as well."""
+    """In most processes: those that do not dawdle are to be met as well."""
     if random.random() < 0.7:
         observers.append(dawdle_in_tasks if asyncio else dawdle)
