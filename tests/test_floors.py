@@ -22,7 +22,7 @@ FLOORS = [
     "untransactional",
     "session",
     "aio",
-    "doctor health recovering testing",
+    "doctor health migrations recovering testing",
     "__init__ cli fastapi",
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}

@@ -12,6 +12,12 @@ ManybaseError
       AtomicityError            it cannot be atomic as things are: retrying does not help
     PartialCommitError        some databases are committed, others are not: never retry
     InDoubtError              committed everywhere or nowhere, and which cannot be told yet: never retry
+  MigrationError            a migration, or the look at one, did not end as asked
+    MigrationFailed           one database could not be migrated; says which revision, and what is left of it
+    MigrationLocked           somebody else is migrating the database, and did not end in time
+    PartlyMigrated            of several databases some are migrated, others failed or are still to come
+    PendingMigrations         databases are not at their head, or hold a schema that nobody here knows
+    DestructiveMigration      a pending revision would lose data, and nobody agreed
   Overloaded                no connection came free in time: nothing was done, retry is safe (503 in FastAPI)
 
 Each message says what was asked, what is known and what to do next; the facts are attributes too.
@@ -25,6 +31,7 @@ from typing import Any
 
 from sqlalchemy import exc as sa_exc
 
+SHOWN = 10  # names or errors in one message
 WORD = re.compile(r"[\w -]{1,64}")  # anything else may be a URL, and hold a password
 
 
@@ -131,6 +138,85 @@ class InDoubtError(CommitError):
         )
 
 
+class MigrationError(ManybaseError, sa_exc.InvalidRequestError):
+    """A migration did not end as asked."""
+
+
+class MigrationFailed(MigrationError):
+    """One database could not be migrated. ``applied`` are the revisions of this run that stay applied."""
+
+    def __init__(self, database: str, why: str, *, revision: str | None = None, applied: Iterable[str] = ()) -> None:
+        self.database = database
+        self.revision = revision
+        self.applied = tuple(applied)
+        where = f" in revision {revision}" if revision else ""
+        super().__init__(f"Database {database!r} failed{where}. {why}")
+
+
+class MigrationLocked(MigrationError):
+    """Somebody else is migrating this database, and has not ended within ``seconds``; ``holder`` says who it is."""
+
+    def __init__(self, database: str, seconds: float, holder: str | None = None) -> None:
+        self.database = database
+        self.seconds = seconds
+        self.holder = holder
+        super().__init__(
+            f"Database {database!r} is being migrated by {holder or 'somebody else'}, which has not ended within "
+            f"{seconds:g} s. Wait for it, or raise lock_timeout (--lock-timeout). The lock goes with its holder: there "
+            "is none to be removed."
+        )
+
+
+class PartlyMigrated(MigrationError):
+    """Of several databases some are migrated; running again does only what is missing.
+
+    ``done`` and ``pending`` are names of databases; ``failed`` tells the error of each that failed.
+    """
+
+    def __init__(self, done: Iterable[str], failed: Mapping[str, BaseException], pending: Iterable[str] = ()) -> None:
+        self.done = tuple(done)
+        self.failed = dict(failed)
+        self.pending = tuple(pending)
+        told = " ".join(str(error) for error in list(self.failed.values())[:SHOWN])
+        more = f" And {len(self.failed) - SHOWN} more." if len(self.failed) > SHOWN else ""
+        super().__init__(
+            f"Migrated: {listed(self.done)}. Failed: {listed(self.failed)}. Not begun: {listed(self.pending)}. "
+            f"{told}{more} Correct that and run it again: what is migrated is passed over."
+        )
+
+
+class PendingMigrations(MigrationError):
+    """Databases are not at their head. ``pending`` tells how many revisions each lacks, ``unknown`` what it holds
+    that no revision here is named after."""
+
+    def __init__(self, pending: Mapping[str, int], unknown: Mapping[str, Iterable[str]] | None = None) -> None:
+        self.pending = dict(pending)
+        self.unknown = {name: tuple(revisions) for name, revisions in (unknown or {}).items()}
+        behind = "; ".join(
+            f"{name}: {count} revision{'s' if count != 1 else ''}" for name, count in self.pending.items()
+        )
+        told = [f"Not at head ({behind}). Run `manybase upgrade` before this program starts."] if behind else []
+        told += [
+            f"Database {name!r} is at {', '.join(revisions)}, which is no revision here: a newer program migrated it. "
+            "Start that one, or a release that knows the revision."
+            for name, revisions in self.unknown.items()
+        ]
+        super().__init__(" ".join(told))
+
+
+class DestructiveMigration(MigrationError):
+    """A pending revision would lose data, and nobody has agreed to that; nothing was changed."""
+
+    def __init__(self, databases: Iterable[str], losses: Iterable[str]) -> None:
+        self.databases = tuple(databases)
+        self.losses = tuple(losses)
+        super().__init__(
+            f"Nothing was changed. The pending revisions of {listed(self.databases)} would lose data: "
+            f"{'; '.join(self.losses[:SHOWN])}{'; ...' if len(self.losses) > SHOWN else ''}. If that is meant, say so: "
+            "--yes, or allow_data_loss=True."
+        )
+
+
 class Overloaded(ManybaseError, sa_exc.TimeoutError):
     """No connection came free in time; nothing was done."""
 
@@ -141,6 +227,13 @@ class Overloaded(ManybaseError, sa_exc.TimeoutError):
             f"No connection to {', '.join(self.databases)} came free within {seconds:g} s. Retry later; if it "
             "happens often, raise pool_size or max_overflow in engine_options, or shorten the transactions."
         )
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message, however many there are."""
+    every = list(names)
+    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
+    return f"{', '.join(every[:SHOWN])}{more}" if every else "none"
 
 
 def rebuild(cls: type[ManybaseError], arguments: tuple[Any, ...]) -> ManybaseError:
