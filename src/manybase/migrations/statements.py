@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from alembic.operations import ops
-from sqlalchemy import Column, Dialect, Executable, Identity, TextClause, text
+from sqlalchemy import Column, Computed, Dialect, Executable, Identity, TextClause, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import UserDefinedType
 
@@ -120,6 +120,16 @@ def create_index(match: Match) -> Found:
     yield ops.CreateIndexOp(name, table, [], schema=schema, unique=bool(match["unique"]), **concurrently)
 
 
+def create_special_index(match: Match) -> Found:
+    table, schema = unquoted(match["table"])
+    yield ops.CreateIndexOp(unquoted(match["name"])[0], table, [], schema=schema, mysql_prefix=match["kind"])
+
+
+def add_special_index(table: str, schema: str | None, match: Match) -> Found:
+    name = unquoted(match["name"])[0] if match["name"] else None
+    yield ops.CreateIndexOp(name, table, [], schema=schema, mysql_prefix=match["kind"])
+
+
 def drop_index(match: Match) -> Found:
     name, schema = unquoted(match["name"])
     table = unquoted(match["table"])[0] if match["table"] else None
@@ -170,10 +180,11 @@ def add_column(table: str, schema: str | None, match: Match) -> Found:
     rest = match["rest"]
     default = re.search(r" DEFAULT (.+?)(?= NOT NULL| NULL| UNIQUE| CHECK| REFERENCES| CONSTRAINT|$)", rest, re.I)
     counted = re.search(r"\bAS IDENTITY\b|^\w*SERIAL\b|\bAUTO_INCREMENT\b", rest, re.I)
+    stored = re.search(r"\bAS ?\(.+\) ?(STORED|PERSISTENT)\b", rest, re.I)
     column = Column[Any](
         unquoted(match["column"])[0],
         Named(rest),
-        *([Identity()] if counted else []),
+        *([Identity()] if counted else [Computed("", persisted=True)] if stored else []),
         nullable=re.search(r"\bNOT NULL\b", rest, re.I) is None,
         server_default=text(default[1].replace(":", "\\:")) if default and not counted else None,
         unique=re.search(r"\bUNIQUE\b", rest, re.I) is not None,
@@ -240,6 +251,7 @@ STATEMENTS: Forms = (
         rf"(?:(?P<name>(?!ON ){DOTTED}) )?ON (?:ONLY )?(?P<table>{DOTTED}).*",
         create_index,
     ),
+    (rf"CREATE (?P<kind>FULLTEXT|SPATIAL) INDEX (?P<name>{NAME}) ON (?P<table>{DOTTED}).*", create_special_index),
     (
         r"DROP INDEX (?P<concurrently>CONCURRENTLY )?(?:IF EXISTS )?"
         rf"(?P<name>{DOTTED})(?: ON (?P<table>{DOTTED}))?{END}",
@@ -257,6 +269,7 @@ ACTIONS: Forms = (
         r"(?P<kind>FOREIGN KEY|CHECK|UNIQUE|PRIMARY KEY|EXCLUDE)\b(?P<rest>.*)",
         add_constraint,
     ),
+    (rf"ADD (?P<kind>FULLTEXT|SPATIAL)(?: INDEX| KEY)?(?: (?P<name>{NAME}))? ?\(.*", add_special_index),
     (
         r"ADD (?:COLUMN |(?!(?:COLUMN|CONSTRAINT|INDEX|KEY|FULLTEXT|SPATIAL|PARTITION|PERIOD|SYSTEM) ))"
         rf"(?:IF NOT EXISTS )?(?P<column>{NAME}) (?P<rest>.+)",
