@@ -24,7 +24,7 @@ AUTOCOMMIT = "with op.get_context().autocommit_block(): "
 
 CASES: Cases = [
     # Data that is lost
-    ("op.drop_table('users')", EVERYWHERE, [("data loss", USERS)]),
+    ("op.drop_table('users')", (*EVERYWHERE, "oracle"), [("data loss", USERS)]),
     ("op.drop_table('users', schema='shop')", SERVERS, [("data loss", "table shop.users")]),
     ("op.drop_column('users', 'email')", EVERYWHERE, [("data loss", EMAIL)]),
     # NOT NULL
@@ -169,6 +169,19 @@ CASES: Cases = [
         EVERYWHERE,
         [("rename", EMAIL)],
     ),
+    # USING
+    (
+        "op.alter_column('users', 'email', existing_type=sa.String(9), type_=sa.Text(), "
+        "postgresql_using='lower(email)')",
+        (POSTGRESQL,),
+        [("rewrite", EMAIL)],
+    ),
+    (
+        "op.alter_column('users', 'email', existing_type=sa.String(9), type_=sa.Text(), "
+        "postgresql_using='\"email\"::text')",
+        (POSTGRESQL,),
+        [],
+    ),
     # What changes no rows
     ("op.create_table_comment('users', 'people')", EVERYWHERE, []),
     ("op.bulk_insert(sa.table('users', sa.column('id')), [{'id': 1}])", EVERYWHERE, []),
@@ -204,6 +217,7 @@ CASES: Cases = [
     ("for row in op.get_bind().execute(sa.text('SELECT 1')): ...", EVERYWHERE, [("unknown", "upgrade()")]),
     ("sa.inspect(op.get_bind()).get_table_names()", EVERYWHERE, [("unknown", "upgrade()")]),
     ("raise NotImplementedError", EVERYWHERE, [("unknown", "upgrade()")]),
+    ("raise SystemExit", EVERYWHERE, [("unknown", "upgrade()")]),
     (
         "if op.get_bind().dialect.name == op.get_context().dialect.name: op.drop_table('users')",
         EVERYWHERE,

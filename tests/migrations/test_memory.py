@@ -56,6 +56,21 @@ from tests.migrations.histories import (
             ],
             [("data loss", "table shops")],
         ),
+        (
+            [
+                "op.add_column('users', sa.Column('a', sa.Text))\nop.alter_column('users', 'a', new_column_name='b')",
+                "op.drop_column('users', 'b')",
+            ],
+            [],
+        ),
+        (
+            [
+                "op.add_column('users', sa.Column('a', sa.Text))",
+                "op.alter_column('users', 'a', new_column_name='b', nullable=False)",
+            ],
+            [("not null", "column users.a"), ("long lock", "column users.a"), ("rename", "column users.a")],
+        ),
+        (["op.create_table('users')", "with op.batch_alter_table('users', recreate='always'): ..."], []),
     ],
 )
 def test_what_the_run_makes_itself_is_at_no_risk(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from alembic.operations import ops
 
 from manybase.migrations.steps import Operation
@@ -20,8 +22,8 @@ class Made:
     def is_harmless(self, operation: Operation) -> bool:
         """Whether it concerns nothing but what the run has made."""
         table = table_of(operation)
-        if isinstance(operation, ops.DropColumnOp) and (table, operation.column_name.lower()) in self.columns:
-            return True
+        if isinstance(operation, ops.DropColumnOp) or is_renaming(operation):
+            return table in self.tables or (table, operation.column_name.lower()) in self.columns
         if isinstance(operation, ops.DropIndexOp) and str(operation.index_name).lower() in self.indexes:
             return True
         return table in self.tables
@@ -37,8 +39,17 @@ class Made:
             self.tables.add((table[0], operation.new_table_name.lower()))
         elif isinstance(operation, ops.AddColumnOp) and not getattr(operation, "if_not_exists", None):
             self.columns.add((table, operation.column.name.lower()))
+        elif is_renaming(operation) and (table, operation.column_name.lower()) in self.columns:
+            self.columns.add((table, str(operation.modify_name).lower()))
         elif isinstance(operation, ops.CreateIndexOp) and table in self.tables:
             self.indexes.add(str(operation.index_name).lower())
+
+
+def is_renaming(operation: Operation) -> TypeGuard[ops.AlterColumnOp]:
+    """Whether it changes the name of a column, and nothing else."""
+    if not isinstance(operation, ops.AlterColumnOp) or operation.modify_name is None:
+        return False
+    return operation.modify_type is None and operation.modify_nullable is None
 
 
 def table_of(operation: Operation) -> Table:

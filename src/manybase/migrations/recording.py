@@ -39,7 +39,7 @@ def run(script: Script, context: Offline, function: str) -> None:
         op.batch_alter_table = recording.batch_alter_table  # type: ignore[method-assign]
         try:
             getattr(script.module, function)()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             context.keep(Failed(function, type(error).__name__))
         finally:
             installed.__exit__(None, None, None)  # told of an exception, Alembic's would leave all in place
@@ -81,25 +81,25 @@ class Recording(Operations):
 
     def __init__(self, context: Offline) -> None:
         super().__init__(context)
-        self.context_ = context
+        self.offline = context
 
     def invoke(self, operation: ops.MigrateOperation) -> Any:
         if not is_alembics(operation):
             return super().invoke(operation)
-        self.context_.keep(operation)
+        self.offline.keep(operation)
         return operation.to_table(self.migration_context) if isinstance(operation, ops.CreateTableOp) else None
 
     @contextmanager
     def batch_alter_table(
         self, table_name: str, schema: str | None = None, recreate: str = "auto", *args: Any, **options: Any
     ) -> Iterator[BatchOperations]:
-        before = len(self.context_.steps)
+        before = len(self.offline.steps)
         with super().batch_alter_table(table_name, schema, "never") as batch:
             batch.invoke = self.invoke  # type: ignore[method-assign]
             yield batch
-        done = [step.operation for step in self.context_.steps[before:]]
-        if recreate == "always" or (recreate == "auto" and self.context_.dialect.name == "sqlite" and copies(done)):
-            self.context_.keep(Copied(table_name, schema))
+        done = [step.operation for step in self.offline.steps[before:]]
+        if recreate == "always" or (recreate == "auto" and self.offline.dialect.name == "sqlite" and copies(done)):
+            self.offline.keep(Copied(table_name, schema))
 
 
 def is_alembics(operation: ops.MigrateOperation) -> bool:

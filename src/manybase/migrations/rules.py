@@ -135,7 +135,7 @@ def rename_table(operation: ops.RenameTableOp, place: Place) -> Risks:
 @risks_of.register
 def add_column(operation: ops.AddColumnOp, place: Place) -> Risks:
     added = operation.column
-    counted = added.identity is not None or bool(getattr(operation, "inline_primary_key", None))
+    counted = place.server != "sqlite" and bool(added.identity or getattr(operation, "inline_primary_key", None))
     if not added.nullable and not added.primary_key and added.server_default is None and not counted:
         yield not_null_without_default(operation, place)
     if counted or is_computed(operation, place) or is_volatile(added.server_default, place.dialect):
