@@ -99,6 +99,16 @@ CASES: Cases = [
         [("rewrite", "column users.twice")],
     ),
     ("op.add_column('users', sa.Column('twice', sa.Integer, sa.Computed('age * 2', persisted=False)))", SERVERS, []),
+    (
+        "op.add_column('users', sa.Column('id', sa.Integer, primary_key=True))",
+        SERVERS,
+        [("rewrite", "column users.id")],
+    ),
+    (
+        "op.add_column('users', sa.Column('id', sa.Text, primary_key=True))",
+        EVERYWHERE,
+        [("not null", "column users.id")],
+    ),
     # Constraints that a new column brings along
     (
         "op.add_column('users', sa.Column('shop', sa.Integer, sa.ForeignKey('shops.id')))",

@@ -79,6 +79,7 @@ def test_operations_of_others_are_done_into_the_void(tmp_path: Path) -> None:
 
 def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Without a database Alembic would write the SQL to stdout."""
+    risks(revisions(tmp_path, "op.get_context().impl.static_output('SELECT 1')"), POSTGRESQL)
     risks(revisions(tmp_path, AUTOCOMMIT + "op.drop_table('users')", "op.execute('SELECT 1')"), POSTGRESQL)
 
     assert ("", "") == capfd.readouterr()

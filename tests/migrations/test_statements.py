@@ -68,6 +68,7 @@ SQL: Cases = [
     ("CREATE FULLTEXT INDEX ix ON users (bio)", MYSQLS, [("long lock", "index ix on users")]),
     ("ALTER TABLE users ADD n int GENERATED ALWAYS AS (a * 2) STORED", SERVERS, [("rewrite", "column users.n")]),
     ("ALTER TABLE users ADD n int GENERATED ALWAYS AS (a * 2) VIRTUAL", MYSQLS, []),
+    ("ALTER TABLE users ADD price NUMERIC(10, 2) NOT NULL", SERVERS, [("not null", "column users.price")]),
     ("ALTER TABLE users ADD INDEX ix (email), ADD KEY (age)", MYSQLS, []),
     ("ALTER TABLE users ADD COLUMN n bigserial NOT NULL", (POSTGRESQL,), [("rewrite", "column users.n")]),
     ("ALTER TABLE users ADD COLUMN at timestamptz DEFAULT now()", (POSTGRESQL,), []),
@@ -120,8 +121,8 @@ def test_plain_sql(tmp_path: Path, sql: str, dialect: str, expected: list[tuple[
     assert expected == told(risks(revisions(tmp_path, f"op.execute({sql!r})"), dialect))
 
 
-def test_statements_on_the_connection_are_read(tmp_path: Path) -> None:
-    """op.get_bind().execute() does what op.execute() does."""
-    upgrade = "op.get_bind().execute(sa.text('DROP TABLE users'))\nop.get_bind().execute(sa.table('shops').delete())"
+def test_statements_on_the_connection_and_the_context_are_read(tmp_path: Path) -> None:
+    """They do what op.execute() does."""
+    upgrade = "op.get_bind().execute(sa.text('DROP TABLE users'))\nop.get_context().execute(sa.table('shops').delete())"
 
     assert [("data loss", USERS), ("data loss", "table shops")] == told(risks(revisions(tmp_path, upgrade), SQLITE))

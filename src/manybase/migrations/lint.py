@@ -9,9 +9,10 @@ from alembic.script import Script
 from sqlalchemy import Dialect, make_url
 
 from manybase.migrations.memory import Made
+from manybase.migrations.places import Place
 from manybase.migrations.recording import record
 from manybase.migrations.risk import Kind, Risk
-from manybase.migrations.rules import Place, risks_of
+from manybase.migrations.rules import risks_of
 from manybase.migrations.statements import operations_in
 from manybase.migrations.steps import Operation, Step
 

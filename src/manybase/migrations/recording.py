@@ -60,6 +60,9 @@ class Offline(MigrationContext):
         """There are no rows: a revision that asks for them fails."""
         self.keep(ops.ExecuteSQLOp(statement))
 
+    def execute(self, sql: Any, execution_options: Any = None) -> None:
+        self.executed(sql)
+
     def keep(self, operation: Operation) -> None:
         self.steps.append(Step(self.revision, operation, self.autocommit))
 

@@ -186,7 +186,7 @@ def add_column(table: str, schema: str | None, match: Match) -> Found:
         Named(rest),
         *([Identity()] if counted else [Computed("", persisted=True)] if stored else []),
         nullable=re.search(r"\bNOT NULL\b", rest, re.I) is None,
-        server_default=text(default[1].replace(":", "\\:")) if default and not counted else None,
+        server_default=text(default[1]) if default and not counted else None,
         unique=re.search(r"\bUNIQUE\b", rest, re.I) is not None,
     )
     yield ops.AddColumnOp(table, column, schema=schema)
