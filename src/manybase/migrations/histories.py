@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from argparse import Namespace
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,11 +63,14 @@ class History:
     def _make_scripts(self) -> ScriptDirectory:
         if self.has_environment:
             return ScriptDirectory.from_config(self.configuration())
-        return ScriptDirectory(ENVIRONMENT, version_locations=[self.folder / "versions"])
+        return ScriptDirectory(
+            ENVIRONMENT, version_locations=[self.folder / "versions"], messaging_opts={"quiet": True}
+        )
 
     def configuration(self, urls: dict[str, URL] | None = None, **attributes: Any) -> Config:
         """What Alembic and an ``env.py`` read, fresh for each use: ``urls`` by database are those they connect to."""
         config = read_settings(self.folder) if self.has_environment else settings(ENVIRONMENT)
+        config.cmd_opts = Namespace(quiet=True)  # it would print what it does
         config.attributes.update(attributes)
         for name, url in (urls or {}).items():
             text = url.render_as_string(hide_password=False).replace("%", "%%")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Any
 
 from alembic.autogenerate import RevisionContext
 from alembic.runtime.migration import MigrationContext
-from alembic.util import CommandError
+from alembic.script import Script
+from alembic.util import CommandError, rev_id
 
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError, ManybaseError, MigrationFailed
 from manybase.migrations.environments import Heads, Target, in_database
-from manybase.migrations.histories import ENVIRONMENT, History, histories
+from manybase.migrations.histories import History, histories
 from manybase.migrations.stepping import failed
 
 
@@ -85,17 +85,18 @@ def revise_one(databases: Databases, history: History, wanted: Wanted) -> Revise
         "depends_on": wanted.depends_on,
     }
     scripts = history.scripts
-    context = RevisionContext(history.configuration(), scripts, arguments, leave_out_empty)
+    context = RevisionContext(history.configuration(), scripts, arguments)
     try:
         if not wanted.empty:
             in_database(databases, history, history.databases[0], lambda target: compare(target, context))
+            if all(
+                operations.is_empty() for each in context.generated_revisions for operations in each.upgrade_ops_list
+            ):
+                return Revised(history.name, history.databases)
         made = [script for script in context.generate_scripts() if script is not None]
     except CommandError as error:
         raise MigrationFailed(history.name, explained(str(error))) from error
-    vars(history).pop("scripts", None)  # there is one more now
-    if not made:
-        return Revised(history.name, history.databases)
-    return Revised(history.name, history.databases, made[0].revision, Path(made[0].path))
+    return written(history, made[0])
 
 
 def compare(target: Target, context: RevisionContext) -> None:
@@ -117,16 +118,30 @@ def compare(target: Target, context: RevisionContext) -> None:
         raise failed(target.name, error) from error
 
 
-def leave_out_empty(_: Any, __: Any, directives: list[Any]) -> None:
-    if all(script.upgrade_ops_list and all(ops.is_empty() for ops in script.upgrade_ops_list) for script in directives):
-        directives.clear()
+def merge(
+    databases: Databases, names: Collection[str] | None, revisions: str = "heads", message: str | None = None
+) -> list[Revised]:
+    """A revision that joins several heads, in each history that has them."""
+    found = []
+    for history in histories(databases, names):
+        if len(history.scripts.get_heads()) < 2:
+            continue
+        template: dict[str, Any] = {"config": history.configuration()}
+        try:
+            made = history.scripts.generate_revision(rev_id(), message, head=revisions, **template)
+        except CommandError as error:
+            raise MigrationFailed(history.name, explained(str(error))) from error
+        assert made is not None
+        found.append(written(history, made))
+    return found
+
+
+def written(history: History, script: Script) -> Revised:
+    vars(history).pop("scripts", None)  # there is one more now
+    return Revised(history.name, history.databases, script.revision, Path(script.path))
 
 
 def explained(text: str) -> str:
     if "not up to date" in text:
         return "It is not at its head: run `manybase upgrade` first, then compare."
     return text if text.endswith(".") else f"{text}."
-
-
-def copy_template(folder: Path) -> None:
-    shutil.copy(ENVIRONMENT / "script.py.mako", folder)

@@ -13,12 +13,13 @@ from manybase.engines import Databases
 from manybase.errors import ConfigurationError, PartlyMigrated
 from manybase.migrations.environments import Target, in_database
 from manybase.migrations.histories import History, histories
-from manybase.migrations.stepping import Migrated, Observer, Order, Silent, Stopped, migrate
+from manybase.migrations.stepping import Migrated, Observer, Order, Plan, Silent, Stopped, migrate, plan
 from manybase.participants import is_volatile, url_of
 
 T = TypeVar("T")
 Place = tuple[History, str]
 Job = Callable[[Target], T]
+Agree = Callable[[Sequence[Plan]], None]
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Run(Generic[T]):
         canary: int = 0,
         observer: Observer | None = None,
         stopping: Event | None = None,
+        outcome: Outcome[T] | None = None,
     ) -> None:
         if jobs < 1 or canary < 0:
             raise ConfigurationError("jobs is at least 1, and canary at least 0.")
@@ -58,7 +60,7 @@ class Run(Generic[T]):
         self.canary = canary
         self.observer = observer or Silent()
         self.stopping = stopping or Event()
-        self.outcome: Outcome[T] = Outcome()
+        self.outcome: Outcome[T] = outcome or Outcome()
 
     def over(self, places: Sequence[Place]) -> Outcome[T]:
         alone = [each for each in places if self._stays_in_thread(each[1])]
@@ -129,37 +131,57 @@ def places(databases: Databases, names: Collection[str] | None) -> list[Place]:
     return [order[name] for name in databases.names if name in order]
 
 
+@dataclass(frozen=True)
+class How:
+    """``jobs`` databases at a time; after one that fails, ``keep_going`` or not; the first ``canary`` before all."""
+
+    jobs: int = 8
+    keep_going: bool = False
+    canary: int = 0
+
+
 def move(
-    databases: Databases,
-    order: Order,
-    names: Collection[str] | None,
-    *,
-    jobs: int,
-    keep_going: bool,
-    canary: int,
+    databases: Databases, order: Order, names: Collection[str] | None, how: How, agree: Agree
 ) -> Outcome[Migrated]:
-    """As ``order`` says, in each of these databases."""
+    """As ``order`` says, in each of these databases that is not there yet.
+
+    All are looked at first; ``agree`` then sees the plans of those that have something to do, and may raise.
+    """
+    every = places(databases, names)
+    observer, stopping = order.observer, order.stopping
+    looking = Run(databases, partial(plan, order=order), jobs=how.jobs, keep_going=how.keep_going, stopping=stopping)
+    looked = looking.over(every)
+    outcome: Outcome[Migrated] = Outcome(failed=looked.failed, interrupted=looked.interrupted)
+    plans = {name: each for name, each in looked.done.items() if each.steps}
+    outcome.done = {
+        name: Migrated(name, each.before, each.before, (), 0.0) for name, each in looked.done.items() if not each.steps
+    }
+    if (looked.failed and not how.keep_going) or looked.interrupted:
+        outcome.pending = [name for _, name in every if name not in outcome.done and name not in outcome.failed]
+        return outcome
+    agree([plans[name] for _, name in every if name in plans])
     run = Run(
         databases,
-        lambda target: migrate(target, order),
-        jobs=jobs,
-        keep_going=keep_going,
-        canary=canary,
-        observer=order.observer,
-        stopping=order.stopping,
+        lambda target: migrate(target, order, plans[target.name].before),
+        jobs=how.jobs,
+        keep_going=how.keep_going,
+        canary=how.canary,
+        observer=observer,
+        stopping=stopping,
+        outcome=outcome,
     )
-    return run.over(places(databases, names))
+    return run.over([place for place in every if place[1] in plans])
 
 
 def concluded(outcome: Outcome[T]) -> list[T]:
     """What was done, or the error that tells how far it came."""
-    if outcome.failed or outcome.pending:
-        error = PartlyMigrated(outcome.done, outcome.failed, outcome.pending)
-        if outcome.interrupted:
-            interruption = KeyboardInterrupt()
-            interruption.add_note(str(error))
-            raise interruption from error
-        if len(outcome.failed) == 1 and not outcome.done and not outcome.pending:
-            raise next(iter(outcome.failed.values()))
-        raise error
-    return list(outcome.done.values())
+    if not outcome.failed and not outcome.pending:
+        return list(outcome.done.values())
+    error = PartlyMigrated(outcome.done, outcome.failed, outcome.pending)
+    if outcome.interrupted:
+        interruption = KeyboardInterrupt()
+        interruption.add_note(str(error))
+        raise interruption from error
+    if len(outcome.failed) == 1 and not outcome.done and not outcome.pending:
+        raise next(iter(outcome.failed.values()))
+    raise error

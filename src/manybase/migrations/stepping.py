@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Literal, Protocol
 
 from alembic.runtime.migration import MigrationContext
+from alembic.script import Script
 from alembic.util import CommandError
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from manybase.errors import ManybaseError, MigrationFailed
 from manybase.migrations import internals
 from manybase.migrations.environments import Heads, Target
+from manybase.migrations.histories import History
 from manybase.migrations.locks import guard, lock
 from manybase.participants import MYSQL
 
@@ -68,23 +70,44 @@ class Order:
 
     direction: Direction
     destination: str
-    lock_timeout: float
-    observer: Observer
-    stopping: Event
+    lock_timeout: float = 60.0
+    observer: Observer = field(default_factory=Silent)
+    stopping: Event = field(default_factory=Event)
 
 
-def migrate(target: Target, order: Order) -> Migrated:
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done with one database: where it is, and the revisions on the way, in order."""
+
+    database: str
+    direction: Direction
+    dialect: str
+    history: History
+    before: Heads
+    scripts: tuple[Script, ...]
+    steps: int
+
+    @property
+    def revisions(self) -> tuple[str, ...]:
+        return tuple(each.revision for each in self.scripts)
+
+
+def plan(target: Target, order: Order) -> Plan:
+    """Looked at without the lock: where nothing is to be done, nobody has to wait. Changes nothing."""
+    before = heads_of(target)
+    steps = steps_from(target, order, before)
+    scripts = tuple(each.revision for each in steps) if order.direction != "stamp" else ()
+    return Plan(target.name, order.direction, target.dialect, target.history, before, scripts, len(steps))
+
+
+def migrate(target: Target, order: Order, before: Heads) -> Migrated:
     """Do it. Raises ``MigrationLocked`` and ``MigrationFailed``, and ``Stopped`` with nothing half done."""
     started = time.monotonic()
-    before = heads_of(target)
-    if not steps_from(target, order, before):  # looked at without the lock: nothing to do, nobody to wait for
-        return Migrated(target.name, before, before, (), time.monotonic() - started)
-    journey = Journey(target, order)
+    journey = Journey(target, order, before)
     autocommit = target.engine.execution_options(isolation_level="AUTOCOMMIT")
-    waiting = journey.waits
-    with lock(autocommit, target.name, timeout=order.lock_timeout, waiting=waiting):
+    with lock(autocommit, target.name, timeout=order.lock_timeout, waiting=journey.waits):
         journey.make()
-    return Migrated(target.name, before, heads_of(target), tuple(journey.applied), time.monotonic() - started)
+    return Migrated(target.name, before, journey.after, tuple(journey.applied), time.monotonic() - started)
 
 
 def heads_of(target: Target) -> Heads:
@@ -106,9 +129,10 @@ def steps_from(target: Target, order: Order, heads: Heads) -> list[Any]:
 class Journey:
     """The steps of one database: which have been taken, and which is under way."""
 
-    def __init__(self, target: Target, order: Order) -> None:
+    def __init__(self, target: Target, order: Order, before: Heads) -> None:
         self.target = target
         self.order = order
+        self.after = before
         self.applied: list[str] = []
         self.current: str | None = None
         self.executed: list[str] = []  # of the current revision, where no rollback reaches it
@@ -133,7 +157,7 @@ class Journey:
         if statement.lstrip().upper().startswith(DEFINING):
             self.executed.append(" ".join(statement.split())[:LONG])
 
-    def steps(self, heads: Heads, _: MigrationContext) -> Iterator[Any]:
+    def steps(self, heads: Heads, context: MigrationContext) -> Iterator[Any]:
         steps = steps_from(self.target, self.order, heads)  # again: another process may have been here meanwhile
         for number, step in enumerate(steps, 1):
             self.arrive()
@@ -143,6 +167,7 @@ class Journey:
             self.order.observer.steps(self.target.name, self.current, number, len(steps))
             yield step
         self.arrive()
+        self.after = tuple(sorted(context.get_current_heads()))
 
     def arrive(self) -> None:
         if self.current is not None:
