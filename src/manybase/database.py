@@ -30,6 +30,10 @@ class Database:
     same models (one per region, say): a session must then be told which one. ``required=True`` makes readiness depend
     on this database, as it always does on the default one. ``engine_options`` go to ``create_engine``.
 
+    ``migrations`` is the directory of its revisions, if not one of its own name in that of ``Databases``; databases
+    with the same directory share a history, and so do those that share their models. A directory of Alembic's with an
+    ``env.py`` works as it is. ``manage_schema=False``: its schema is somebody else's, and no migration touches it.
+
     Raises ``ConfigurationError`` for a name, a URL or a combination that cannot work.
     """
 
@@ -40,6 +44,8 @@ class Database:
     engine: Engine | AsyncEngine | None
     shared_models: bool
     required: bool
+    migrations: str | None
+    manage_schema: bool
     engine_options: Mapping[str, Any] = field(repr=False)
 
     def __init__(
@@ -52,6 +58,8 @@ class Database:
         engine: Engine | AsyncEngine | None = None,
         shared_models: bool = False,
         required: bool = False,
+        migrations: str | os.PathLike[str] | None = None,
+        manage_schema: bool = True,
         engine_options: Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(name, str) or not NAME.fullmatch(name):
@@ -65,6 +73,8 @@ class Database:
             )
         if engine is not None and (url is not None or engine_options):
             raise ConfigurationError(f"Database {name!r} has an engine= of its own: leave out url and engine_options.")
+        if migrations is not None and not manage_schema:
+            raise ConfigurationError(f"Database {name!r} has manage_schema=False: leave out migrations.")
         values = {
             "name": name,
             "url": None if url is None else parse(name, url),
@@ -73,6 +83,8 @@ class Database:
             "engine": engine,
             "shared_models": shared_models,
             "required": required,
+            "migrations": None if migrations is None else os.fspath(migrations),
+            "manage_schema": manage_schema,
             "engine_options": MappingProxyType(dict(engine_options or {})),
         }
         for attribute, value in values.items():

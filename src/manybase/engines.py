@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio as aio
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -53,6 +54,8 @@ class Databases:
     ``engine_options`` go to every engine made here, below those of the single ``Database``. ``pool_timeout`` bounds,
     in seconds, how long anything waits for a free connection; ``commit_timeout`` how long each step of an atomic
     commit may take. ``app`` stands in the names of prepared transactions: up to 16 letters, digits, ``_`` or ``-``.
+    ``migrations`` is the directory that holds those of each database, as Alembic takes one: a path, relative to the
+    working directory, or "package:folder".
     Async engines belong to the event loop that first uses them. Raises ``ConfigurationError`` for a declaration that
     cannot work.
     """
@@ -64,10 +67,12 @@ class Databases:
         pool_timeout: float = 10.0,
         commit_timeout: float = 30.0,
         app: str = "app",
+        migrations: str | os.PathLike[str] = "migrations",
     ) -> None:
         check(databases)
         check_app(app)
         self.app = app
+        self.migrations = os.fspath(migrations)
         self.commit_timeout = commit_timeout
         self.learned = Learned()
         self.unfinished = Unfinished()

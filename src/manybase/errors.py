@@ -195,7 +195,7 @@ class PendingMigrations(MigrationError):
         behind = "; ".join(
             f"{name}: {count} revision{'s' if count != 1 else ''}" for name, count in self.pending.items()
         )
-        told = [f"Not at head ({behind}). Run `manybase upgrade` before this program starts."] if behind else []
+        told = [f"Behind: {behind}. Run `manybase upgrade` before this program starts."] if behind else []
         told += [
             f"Database {name!r} is at {', '.join(revisions)}, which is no revision here: a newer program migrated it. "
             "Start that one, or a release that knows the revision."

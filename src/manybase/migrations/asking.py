@@ -1,0 +1,56 @@
+"""Asking: where all databases are, how they differ from their models, and whether a program may start on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from manybase.engines import Databases
+from manybase.errors import ConfigurationError, PendingMigrations
+from manybase.migrations.drift import Drift, drift
+from manybase.migrations.histories import histories
+from manybase.migrations.looking import State, look
+from manybase.migrations.running import Outcome, Run, concluded, places
+from manybase.participants import backend_of
+
+Names = Collection[str] | None
+
+
+def status(databases: Databases, *, names: Names = None, jobs: int = 8) -> Outcome[State]:
+    """What each database is at, and what is pending; ``failed`` are those that do not tell."""
+    return Run(databases, look, jobs=jobs, keep_going=True).over(places(databases, names))
+
+
+def check(databases: Databases, *, names: Names = None, jobs: int = 8) -> Outcome[Drift]:
+    """How each database differs from its models; ``failed`` are those that cannot be compared."""
+    return Run(databases, drift, jobs=jobs, keep_going=True).over(places(databases, names))
+
+
+def require(databases: Databases, *, names: Names = None, jobs: int = 8) -> None:
+    """Raise ``PendingMigrations`` unless all are at their head, ``PartlyMigrated`` where some do not tell.
+
+    Changes nothing, not even where a database has no table of versions yet.
+    """
+    outcome = status(databases, names=names, jobs=jobs)
+    if outcome.failed:
+        concluded(outcome)
+    behind = {name: len(state.pending) for name, state in outcome.done.items() if state.pending}
+    unknown = {name: state.unknown for name, state in outcome.done.items() if state.unknown}
+    if behind or unknown:
+        raise PendingMigrations(behind, unknown)
+
+
+async def arequire(databases: Databases, *, names: Names = None, jobs: int = 8) -> None:
+    check_not_in_memory(databases, names)
+    await asyncio.to_thread(require, databases, names=names, jobs=jobs)
+
+
+def check_not_in_memory(databases: Databases, names: Names) -> None:
+    """A thread of ours would migrate another database than the one the program uses."""
+    for history in histories(databases, names):
+        for name in history.databases:
+            if backend_of(databases, name) is None:
+                raise ConfigurationError(
+                    f"Database {name!r} is in memory: under asyncio it cannot be migrated. Create its tables: await "
+                    f"databases.acreate_all({name!r})."
+                )

@@ -1,0 +1,89 @@
+"""Creating: databases that their server does not have yet, and the tables that manybase itself keeps in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import URL, Connection
+from sqlalchemy.exc import DBAPIError
+
+from manybase import decision
+from manybase.connecting import make_async_engine, make_engine, unpooled
+from manybase.database import Database
+from manybase.engines import Databases
+from manybase.errors import MigrationFailed
+from manybase.migrations.environments import Target
+from manybase.migrations.stepping import cause
+from manybase.participants import MYSQL, is_volatile
+from manybase.recovering import is_needed, relevant
+from manybase.wire import mysql_code, sqlstate
+
+MISSING_STATE, MISSING_CODE = "3D000", 1049  # PostgreSQL's and MySQL's names for "there is no such database"
+EXISTS_STATES, EXISTS_CODE = ("42P04", "23505"), 1007  # another process was faster
+MAINTENANCE = "postgres"  # the database of PostgreSQL that is there to connect to
+
+
+def create_missing(databases: Databases, name: str, *, asyncio: bool) -> bool:
+    """Create the database if its server has none of that name; whether it did. Idempotent, also side by side.
+
+    Raises ``MigrationFailed`` where that is not allowed or the server does not answer.
+    """
+    database = databases[name]
+    if database.engine is not None or is_volatile(database.resolve_url()):
+        return False
+    url = database.resolve_url()
+    if url.get_backend_name() == "sqlite":
+        return create_folder(url)
+    try:
+        with connect(databases, database, asyncio=asyncio):
+            return False
+    except DBAPIError as error:
+        if sqlstate(error) != MISSING_STATE and mysql_code(error) != MISSING_CODE:
+            raise MigrationFailed(name, cause(error)) from error
+    try:
+        with connect(databases, server_of(database, url), asyncio=asyncio) as connection:
+            return create(connection, url)
+    except DBAPIError as error:
+        raise MigrationFailed(
+            name, f"It does not exist, and could not be created. {cause(error)} Let somebody create it who may."
+        ) from error
+
+
+def connect(databases: Databases, database: Database, *, asyncio: bool) -> Connection:
+    options = {**unpooled(databases.options_of(database.name)), "isolation_level": "AUTOCOMMIT"}
+    engine = make_async_engine(database, options).sync_engine if asyncio else make_engine(database, options)
+    return engine.connect()
+
+
+def server_of(database: Database, url: URL) -> Database:
+    """The same server without that database."""
+    return Database(database.name, url.set(database=MAINTENANCE if url.get_backend_name() == "postgresql" else ""))
+
+
+def create(connection: Connection, url: URL) -> bool:
+    quoted = connection.dialect.identifier_preparer.quote_identifier(url.database or "")
+    try:
+        connection.exec_driver_sql(f"CREATE DATABASE {quoted}")
+    except DBAPIError as error:
+        if sqlstate(error) in EXISTS_STATES or mysql_code(error) == EXISTS_CODE:
+            return False
+        raise
+    return True
+
+
+def create_folder(url: URL) -> bool:
+    """Whether the folder of a SQLite file was missing; the file comes with the first connection."""
+    path = Path((url.database or "").removeprefix("file:").partition("?")[0])
+    missing = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def keep_decisions(databases: Databases, target: Target) -> None:
+    """The table in which atomic commits are decided, made ahead: the application may not be allowed to, later."""
+    if not is_needed(databases) or target.name not in relevant(databases):
+        return
+    if target.dialect not in (*MYSQL, "postgresql", "sqlite"):
+        return
+    with target.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        decision.create(connection)

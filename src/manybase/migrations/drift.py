@@ -1,0 +1,69 @@
+"""Drift: how a database differs from the models that are declared for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from alembic.autogenerate import produce_migrations, render_python_code
+from alembic.runtime.migration import MigrationContext
+
+from manybase.errors import ConfigurationError, ManybaseError
+from manybase.migrations.environments import Heads, Target
+from manybase.migrations.revising import has_models
+from manybase.migrations.stepping import failed
+
+
+@dataclass(frozen=True)
+class Drift:
+    """``differences`` are the operations that would bring the database to its models, as a revision writes them."""
+
+    database: str
+    differences: tuple[str, ...]
+
+
+def drift(target: Target) -> Drift:
+    """Raises ``ConfigurationError`` where no models are declared to compare with."""
+    if not target.history.has_environment and not has_models(target.databases, target.history):
+        raise ConfigurationError(
+            f"Database {target.name!r} declares no models, so there is nothing to compare it with."
+        )
+    found: list[str] = []
+
+    def compare(heads: Heads, context: MigrationContext) -> Iterable[Any]:
+        metadata = context.opts.get("target_metadata")
+        if metadata is None:
+            raise ConfigurationError(
+                f"The env.py of {target.name!r} gives no target_metadata: there is nothing to compare it with."
+            )
+        script = produce_migrations(context, metadata)
+        for directive in (context.opts.get("process_revision_directives") and [script]) or []:
+            context.opts["process_revision_directives"](context, heads, [directive])
+        operations = script.upgrade_ops
+        if operations is not None and not operations.is_empty():
+            code = render_python_code(operations, render_as_batch=False, migration_context=context)
+            found.extend(statements(code))
+        return ()
+
+    try:
+        target.run(compare, compare=True, dont_mutate=True)
+    except ManybaseError:
+        raise
+    except Exception as error:
+        raise failed(target.name, error) from error
+    return Drift(target.name, tuple(found))
+
+
+def statements(code: str) -> list[str]:
+    """The calls of ``op`` in what Alembic has written, each in one line."""
+    found: list[str] = []
+    for line in code.splitlines():
+        text = line.strip()
+        if text.startswith("#") or not text:
+            continue
+        if text.startswith("op."):
+            found.append(text)
+        elif found:
+            found[-1] += f" {text}"
+    return found

@@ -1,0 +1,194 @@
+"""Environment: what Alembic runs the revisions of one database in, with an ``env.py`` of the user's or without."""
+
+from __future__ import annotations
+
+import asyncio as aio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, TypeVar
+
+from alembic import context
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import await_only, greenlet_spawn
+
+from manybase.connecting import make_async_engine, make_engine, unpooled
+from manybase.database import Database
+from manybase.drivers import with_driver
+from manybase.engines import Databases
+from manybase.errors import ConfigurationError, MigrationFailed
+from manybase.migrations.comparing import Comparison
+from manybase.migrations.histories import History
+from manybase.migrations.internals import make_safe_for_threads
+from manybase.participants import is_volatile
+
+T = TypeVar("T")
+Heads = tuple[str, ...]
+Work = Callable[[Heads, MigrationContext], Iterable[Any]]
+
+
+class Target:
+    """One database to be migrated, with the history it is migrated by. ``engine`` keeps no connection."""
+
+    def __init__(self, databases: Databases, history: History, name: str, engine: Engine, *, asyncio: bool) -> None:
+        self.databases = databases
+        self.history = history
+        self.name = name
+        self.engine = engine
+        self.asyncio = asyncio
+
+    def heads(self) -> Heads:
+        """What the database is at. Changes nothing."""
+        found: list[Heads] = []
+
+        def look(heads: Heads, _: MigrationContext) -> Iterable[Any]:
+            found.append(heads)
+            return ()
+
+        self.run(look, dont_mutate=True)
+        return found[0] if found else ()
+
+    def run(
+        self,
+        work: Work,
+        *,
+        connected: Callable[[Connection], None] | None = None,
+        compare: bool = False,
+        output: TextIO | None = None,
+        **options: Any,
+    ) -> None:
+        """Run the environment with ``work``, whose steps Alembic then takes, as it does with the commands of its own.
+
+        ``connected`` is told the connection they are taken on. ``compare``: it is for autogenerate. ``output`` takes
+        the SQL where ``as_sql`` is one of the ``options``, which go to ``EnvironmentContext``.
+        """
+        make_safe_for_threads()
+        names = self.history.databases if compare else (self.name,)
+        config = self.history.configuration(
+            self._urls(names), manybase=lambda: self._run_here(compare=compare, output=output, **options)
+        )
+        if output is not None:
+            config.output_buffer = output
+        scripts = self.history.scripts
+        with Environment(config, scripts, fn=work, target=self, connected=connected, **options):
+            if self.asyncio and self.history.has_environment:  # which may start an event loop of its own
+                await_only(aio.to_thread(scripts.run_env))
+            else:
+                scripts.run_env()
+
+    def _run_here(
+        self, *, compare: bool, output: TextIO | None, as_sql: bool = False, dont_mutate: bool = False, **_: Any
+    ) -> None:
+        """In place of an env.py."""
+        options: dict[str, Any] = {"transaction_per_migration": True, "render_as_batch": self.dialect == "sqlite"}
+        if output is not None:
+            options["output_buffer"] = output
+        if self.dialect == "sqlite":  # which can undo CREATE TABLE, though Alembic does not count on it
+            options["transactional_ddl"] = True
+        if compare:
+            options.update(Comparison(self.databases, self.name).options)
+        if as_sql:
+            paramstyle = {"paramstyle": "named"}
+            context.configure(dialect_name=self.dialect, literal_binds=True, dialect_opts=paramstyle, **options)
+            with context.begin_transaction():
+                context.run_migrations()
+            return
+        with self.engine.connect() as connection:
+            if self.dialect == "sqlite" and not dont_mutate:
+                event.listen(connection, "begin", begin_at_once)
+            context.configure(connection=connection, **options)
+            with context.begin_transaction():
+                context.run_migrations()
+
+    @property
+    def dialect(self) -> str:
+        return self.engine.dialect.name
+
+    def _urls(self, names: Iterable[str]) -> dict[str, URL]:
+        if not self.history.has_environment:
+            return {}
+        return {name: url_for(self.databases[name], asyncio=self.history.runs_async) for name in names}
+
+
+class Environment(EnvironmentContext):
+    """Alembic's, which also looks at where an ``env.py`` connects to."""
+
+    def __init__(self, config: Any, scripts: Any, *, target: Target, connected: Any, **options: Any) -> None:
+        super().__init__(config, scripts, **options)
+        self.target = target
+        self.connected = connected
+
+    def configure(self, connection: Connection | None = None, **options: Any) -> None:  # type: ignore[override]
+        if connection is not None and not self.is_offline_mode():
+            check_same(self.target, connection.engine.url)
+            if self.connected is not None:
+                self.connected(connection)
+        super().configure(connection=connection, **options)
+
+
+def check_same(target: Target, url: URL) -> None:
+    """An ``env.py`` that takes its URL from elsewhere would migrate one database again and again."""
+    declared = target.engine.url
+    if place(url) != place(declared):
+        raise MigrationFailed(
+            target.name,
+            f"Its env.py in {target.history.folder} connects to another database than the declared one. Let it read "
+            'config.get_main_option("sqlalchemy.url"), which holds the URL of each database in turn.',
+        )
+
+
+def place(url: URL) -> tuple[Any, ...]:
+    return url.get_backend_name().replace("mariadb", "mysql"), url.host, url.port, url.database
+
+
+@contextmanager
+def connecting(databases: Databases, name: str, *, asyncio: bool) -> Iterator[Engine]:
+    """An engine for a while. One in memory is that of the sessions: there is no other way to it."""
+    database, options = databases[name], unpooled(databases.options_of(name))
+    if database.engine is None and is_volatile(database.resolve_url()):
+        yield databases.async_engine(name).sync_engine if asyncio else databases.engine(name)
+        return
+    engine = make_async_engine(database, options).sync_engine if asyncio else make_engine(database, options)
+    yield engine
+    if isinstance(database.engine, AsyncEngine):
+        engine.dispose()  # its pool must not keep connections of a loop that ends now
+
+
+def in_database(databases: Databases, history: History, name: str, job: Callable[[Target], T]) -> T:
+    """What ``job`` returns, in this thread: sync, or in an event loop of its own where the driver asks for one."""
+
+    def run(*, asyncio: bool) -> T:
+        with connecting(databases, name, asyncio=asyncio) as engine:
+            return job(Target(databases, history, name, engine, asyncio=asyncio))
+
+    if is_async_only(databases[name]):
+        return aio.run(greenlet_spawn(run, asyncio=True))
+    return run(asyncio=False)
+
+
+def is_async_only(database: Database) -> bool:
+    if database.engine is not None:
+        return isinstance(database.engine, AsyncEngine)
+    try:
+        with_driver(database.name, database.resolve_url(), asyncio=False)
+    except ConfigurationError:
+        with_driver(database.name, database.resolve_url(), asyncio=True)
+        return True
+    return False
+
+
+def url_for(database: Database, *, asyncio: bool) -> URL:
+    """The URL for an ``env.py`` that makes such an engine: with the declared driver, or another one that serves."""
+    url = database.resolve_url() if database.engine is None else database.engine.url
+    try:
+        return with_driver(database.name, url, asyncio=asyncio)
+    except ConfigurationError:
+        return with_driver(database.name, url.set(drivername=url.get_backend_name()), asyncio=asyncio)
+
+
+def begin_at_once(connection: Connection) -> None:
+    """Python's sqlite3 would open no transaction for DDL, and commit each statement by itself."""
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

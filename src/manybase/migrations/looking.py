@@ -1,0 +1,49 @@
+"""Looking: what each database is at, how far behind its head, and who migrates it right now. Changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from manybase.migrations.environments import Heads, Target
+from manybase.migrations.histories import History
+from manybase.migrations.locks import holder
+from manybase.migrations.stepping import heads_of
+
+
+@dataclass(frozen=True)
+class State:
+    """``current`` are the revisions a database is at, ``heads`` those of its history, ``pending`` the ones between.
+
+    ``unknown`` are those of ``current`` that the history does not have; ``locked_by`` is who migrates it now.
+    """
+
+    database: str
+    current: Heads
+    heads: Heads
+    pending: tuple[str, ...]
+    unknown: Heads
+    locked_by: str | None
+
+    @property
+    def at_head(self) -> bool:
+        return not self.pending and not self.unknown
+
+
+def look(target: Target) -> State:
+    current = heads_of(target)
+    with target.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        locked_by = holder(connection)
+    return state_of(target.name, target.history, current, locked_by)
+
+
+def state_of(name: str, history: History, current: Heads, locked_by: str | None) -> State:
+    scripts = history.scripts
+    known = {each.revision for each in scripts.walk_revisions()}
+    heads = tuple(sorted(scripts.get_heads(consider_depends_on=True)))
+    unknown = tuple(each for each in current if each not in known)
+    reached = (
+        {each.revision for each in scripts.iterate_revisions(current, "base")} if current and not unknown else set()
+    )
+    behind = [each.revision for each in scripts.walk_revisions() if each.revision not in reached]
+    pending = () if unknown else tuple(reversed(behind))
+    return State(name, current, heads, pending, unknown, locked_by)

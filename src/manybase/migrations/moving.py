@@ -1,0 +1,155 @@
+"""Moving: databases brought up, down or declared to be at a revision, all of them or those that are named."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from manybase.engines import Databases
+from manybase.errors import DestructiveMigration
+from manybase.migrations import creating
+from manybase.migrations.asking import Names, check_not_in_memory
+from manybase.migrations.environments import Target
+from manybase.migrations.histories import History, histories
+from manybase.migrations.lint import Risk, risks
+from manybase.migrations.revising import make_directory
+from manybase.migrations.running import Agree, How, Outcome, Run, concluded, move, places
+from manybase.migrations.stepping import Direction, Migrated, Observer, Order, Plan, Silent
+
+
+def upgrade(
+    databases: Databases,
+    revision: str = "head",
+    *,
+    names: Names = None,
+    jobs: int = 8,
+    keep_going: bool = False,
+    canary: int = 0,
+    lock_timeout: float = 60.0,
+    allow_data_loss: bool = False,
+    observer: Observer | None = None,
+) -> list[Migrated]:
+    """Bring the databases up to ``revision``, ``jobs`` at a time; what is there already is passed over.
+
+    One lock per database, which others are given ``lock_timeout`` seconds to leave, keeps two programs apart; it goes
+    with its holder. The first that fails is the last to begin, unless ``keep_going``. The first ``canary`` databases
+    go before all others. Raises ``DestructiveMigration`` before anything is changed, ``MigrationFailed`` or
+    ``MigrationLocked`` for a single database, and ``PartlyMigrated`` for several: run it again to do the rest.
+    """
+    order, how = ordered("upgrade", revision, lock_timeout, observer), How(jobs, keep_going, canary)
+    return concluded(run(databases, order, names=names, how=how, agree=consent(allow_data_loss)))
+
+
+async def aupgrade(
+    databases: Databases,
+    revision: str = "head",
+    *,
+    names: Names = None,
+    jobs: int = 8,
+    lock_timeout: float = 60.0,
+    allow_data_loss: bool = False,
+) -> list[Migrated]:
+    """As ``upgrade``, in a thread. A task that is cancelled meanwhile ends when the revisions under way have."""
+    order = ordered("upgrade", revision, lock_timeout, None)
+    return concluded(await arun(databases, order, names=names, how=How(jobs), agree=consent(allow_data_loss)))
+
+
+def downgrade(
+    databases: Databases,
+    revision: str,
+    *,
+    names: Names = None,
+    jobs: int = 8,
+    keep_going: bool = False,
+    lock_timeout: float = 60.0,
+    allow_data_loss: bool = False,
+    observer: Observer | None = None,
+) -> list[Migrated]:
+    """Bring the databases down to ``revision``, such as "-1" or "base". Otherwise as ``upgrade``."""
+    order = ordered("downgrade", revision, lock_timeout, observer)
+    how = How(jobs, keep_going)
+    return concluded(run(databases, order, names=names, how=how, agree=consent(allow_data_loss)))
+
+
+def stamp(
+    databases: Databases, revision: str, *, names: Names = None, jobs: int = 8, lock_timeout: float = 60.0
+) -> list[Migrated]:
+    """Write down that the databases are at ``revision``, and change nothing else in them."""
+    order = ordered("stamp", revision, lock_timeout, None)
+    return concluded(run(databases, order, names=names, how=How(jobs), agree=agreeing))
+
+
+def run(databases: Databases, order: Order, *, names: Names, how: How, agree: Agree) -> Outcome[Migrated]:
+    """What ``upgrade`` and the others are made of: tells how it went, and raises only where nothing was begun.
+
+    ``agree`` gets the plans of the databases that have something to do, and raises where it does not.
+    """
+    return move(databases, order, names, how, agree)
+
+
+async def arun(databases: Databases, order: Order, *, names: Names, how: How, agree: Agree) -> Outcome[Migrated]:
+    check_not_in_memory(databases, names)
+    work = asyncio.create_task(asyncio.to_thread(run, databases, order, names=names, how=how, agree=agree))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        order.stopping.set()
+        await asyncio.wait([work])
+        raise
+
+
+def ordered(direction: Direction, revision: str, lock_timeout: float, observer: Observer | None) -> Order:
+    return Order(direction, revision, lock_timeout, observer or Silent())
+
+
+def consent(given: bool) -> Agree:
+    return agreeing if given else refuse_data_loss
+
+
+def agreeing(_: Sequence[Plan]) -> None: ...
+
+
+def refuse_data_loss(plans: Sequence[Plan]) -> None:
+    """Raise ``DestructiveMigration`` where a plan would lose data."""
+    losses = {each.database: [risk for risk in risks_of(each) if risk.loses_data] for each in plans}
+    told = [f"{name}: {risk.where} ({risk.revision})" for name, found in losses.items() for risk in found]
+    if told:
+        raise DestructiveMigration([name for name, found in losses.items() if found], told)
+
+
+def risks_of(plan: Plan) -> list[Risk]:
+    """What the revisions of a plan would do to a database in production."""
+    return risks(plan.scripts, plan.dialect, upgrade=plan.direction == "upgrade")
+
+
+def initialize(databases: Databases, *, names: Names = None) -> list[History]:
+    """Make the missing directories of the histories; which they are."""
+    return [history for history in histories(databases, names) if make_directory(history)]
+
+
+def setup(
+    databases: Databases,
+    *,
+    names: Names = None,
+    how: How = How(),  # noqa: B008
+    lock_timeout: float = 60.0,
+    observer: Observer | None = None,
+    agree: Agree = agreeing,
+) -> tuple[list[str], Outcome[Migrated]]:
+    """Create the databases that are missing, where the server allows it, then upgrade all: which were created, and how
+    it went. Can be done again and again."""
+    created: list[str] = []
+
+    def create(target: Target) -> None:
+        if creating.create_missing(databases, target.name, asyncio=target.asyncio):
+            created.append(target.name)
+        creating.keep_decisions(databases, target)
+
+    every = places(databases, names)
+    made = Run(databases, create, jobs=how.jobs, keep_going=how.keep_going).over(every)
+    if made.failed and not how.keep_going:
+        return created, Outcome(failed=made.failed, pending=[*made.done, *made.pending])
+    order = ordered("upgrade", "head", lock_timeout, observer)
+    outcome = run(databases, order, names=list(made.done), how=how, agree=agree)
+    outcome.failed.update(made.failed)
+    return created, outcome

@@ -1,0 +1,41 @@
+"""Offline: the SQL of revisions, written down instead of run, for somebody else to run. Nothing connects."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from io import StringIO
+from typing import Any, TextIO
+
+from manybase.engines import Databases
+from manybase.errors import ConfigurationError, ManybaseError
+from manybase.migrations.environments import Target, in_database
+from manybase.migrations.running import places
+from manybase.migrations.stepping import Order, failed, steps_from
+
+
+def write_sql(databases: Databases, order: Order, output: TextIO, *, names: Collection[str] | None = None) -> None:
+    """Write what ``order`` asks for. "from:to" as its destination starts at a revision, else at an empty database.
+
+    Raises ``ConfigurationError`` for a downgrade that does not say where it starts, and ``MigrationFailed``.
+    """
+    start, _, destination = order.destination.rpartition(":")
+    if order.direction == "downgrade" and not start:
+        raise ConfigurationError("To write the SQL of a downgrade, name where it starts and ends: from:to.")
+    there = Order(order.direction, destination)
+
+    def write(target: Target) -> str:
+        written = StringIO()
+
+        def steps(heads: Any, _: Any) -> Iterable[Any]:
+            return steps_from(target, there, heads)
+
+        try:
+            target.run(steps, as_sql=True, starting_rev=start or None, destination_rev=destination, output=written)
+        except ManybaseError:
+            raise
+        except Exception as error:
+            raise failed(target.name, error) from error
+        return written.getvalue()
+
+    for history, name in places(databases, names):
+        output.write(f"-- Database {name}\n\n{in_database(databases, history, name, write)}\n")

@@ -1,0 +1,235 @@
+"""Stepping: one database brought from where it is to a revision, under its lock, one revision after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, Literal, Protocol
+
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script
+from alembic.util import CommandError
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from manybase.errors import ManybaseError, MigrationFailed
+from manybase.migrations import internals
+from manybase.migrations.environments import Heads, Target
+from manybase.migrations.histories import History
+from manybase.migrations.locks import guard, lock
+from manybase.participants import MYSQL
+
+Direction = Literal["upgrade", "downgrade", "stamp"]
+STEPS: dict[Direction, Callable[..., Iterable[Any]]] = {
+    "upgrade": internals.upgrade_steps,
+    "downgrade": internals.downgrade_steps,
+    "stamp": internals.stamp_steps,
+}
+DEFINING = ("CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE")
+LONG = 100  # characters of a statement in an error
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """One database that is done: from which heads it went to which, by which revisions, in how many seconds."""
+
+    database: str
+    before: Heads
+    after: Heads
+    revisions: tuple[str, ...]
+    seconds: float
+
+
+class Observer(Protocol):
+    """Whoever shows how it goes. Called from several threads."""
+
+    def begins(self, database: str) -> None: ...
+    def waits(self, database: str, holder: str) -> None: ...
+    def steps(self, database: str, revision: str, number: int, count: int) -> None: ...
+    def ends(self, database: str, error: BaseException | None) -> None: ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def begins(self, database: str) -> None: ...
+    def waits(self, database: str, holder: str) -> None: ...
+    def steps(self, database: str, revision: str, number: int, count: int) -> None: ...
+    def ends(self, database: str, error: BaseException | None) -> None: ...
+
+
+class Stopped(Exception):
+    """Somebody asked to stop between two revisions."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be done with each database. ``stopping`` ends it between two revisions."""
+
+    direction: Direction
+    destination: str
+    lock_timeout: float = 60.0
+    observer: Observer = field(default_factory=Silent)
+    stopping: Event = field(default_factory=Event)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done with one database: where it is, and the revisions on the way, in order."""
+
+    database: str
+    direction: Direction
+    dialect: str
+    history: History
+    before: Heads
+    scripts: tuple[Script, ...]
+    steps: int
+
+    @property
+    def revisions(self) -> tuple[str, ...]:
+        return tuple(each.revision for each in self.scripts)
+
+
+def plan(target: Target, order: Order) -> Plan:
+    """Looked at without the lock: where nothing is to be done, nobody has to wait. Changes nothing."""
+    before = heads_of(target)
+    steps = steps_from(target, order, before)
+    scripts = tuple(each.revision for each in steps) if order.direction != "stamp" else ()
+    return Plan(target.name, order.direction, target.dialect, target.history, before, scripts, len(steps))
+
+
+def migrate(target: Target, order: Order, before: Heads) -> Migrated:
+    """Do it. Raises ``MigrationLocked`` and ``MigrationFailed``, and ``Stopped`` with nothing half done."""
+    started = time.monotonic()
+    journey = Journey(target, order, before)
+    autocommit = target.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with lock(autocommit, target.name, timeout=order.lock_timeout, waiting=journey.waits):
+        journey.make()
+    return Migrated(target.name, before, journey.after, tuple(journey.applied), time.monotonic() - started)
+
+
+def heads_of(target: Target) -> Heads:
+    try:
+        return tuple(sorted(target.heads()))
+    except ManybaseError:
+        raise
+    except Exception as error:
+        raise failed(target.name, error) from error
+
+
+def steps_from(target: Target, order: Order, heads: Heads) -> list[Any]:
+    try:
+        return list(STEPS[order.direction](target.history.scripts, order.destination, heads))
+    except CommandError as error:
+        raise MigrationFailed(target.name, advice(str(error))) from error
+
+
+class Journey:
+    """The steps of one database: which have been taken, and which is under way."""
+
+    def __init__(self, target: Target, order: Order, before: Heads) -> None:
+        self.target = target
+        self.order = order
+        self.after = before
+        self.applied: list[str] = []
+        self.current: str | None = None
+        self.executed: list[str] = []  # of the current revision, where no rollback reaches it
+
+    def waits(self, holder: str) -> None:
+        self.order.observer.waits(self.target.name, holder)
+
+    def make(self) -> None:
+        try:
+            self.target.run(self.steps, connected=self.connected, destination_rev=self.order.destination)
+        except (ManybaseError, Stopped):
+            raise
+        except Exception as error:
+            raise self.failure(error) from error
+
+    def connected(self, connection: Connection) -> None:
+        guard(connection, self.target.name, timeout=self.order.lock_timeout)
+        if connection.dialect.name in MYSQL:
+            event.listen(connection, "after_cursor_execute", self.note)
+
+    def note(self, connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.lstrip().upper().startswith(DEFINING):
+            self.executed.append(" ".join(statement.split())[:LONG])
+
+    def steps(self, heads: Heads, context: MigrationContext) -> Iterator[Any]:
+        steps = steps_from(self.target, self.order, heads)  # again: another process may have been here meanwhile
+        for number, step in enumerate(steps, 1):
+            self.arrive()
+            if self.order.stopping.is_set():
+                raise Stopped
+            self.current = named(step)
+            self.order.observer.steps(self.target.name, self.current, number, len(steps))
+            yield step
+        self.arrive()
+        self.after = tuple(sorted(context.get_current_heads()))
+
+    def arrive(self) -> None:
+        if self.current is not None:
+            self.applied.append(self.current)
+        self.current = None
+        self.executed.clear()
+
+    def failure(self, error: Exception) -> MigrationFailed:
+        applied = self.applied if self.stays() else []
+        return failed(self.target.name, error, self.current, applied, self.rest())
+
+    def stays(self) -> bool:
+        """Whether what was applied before is there: an env.py may have all revisions in one transaction."""
+        if not self.applied:
+            return False
+        try:
+            now = self.target.heads()
+        except Exception:
+            return False
+        scripts = self.target.history.scripts
+        reached = {each.revision for each in scripts.iterate_revisions(now, "base")} if now else set()
+        return (self.applied[-1] in reached) == (self.order.direction == "upgrade")
+
+    def rest(self) -> str:
+        """What is left of the revision that failed."""
+        if self.target.dialect not in MYSQL or self.current is None:
+            return ""
+        name = self.target.name
+        if not self.executed:
+            return "Nothing of that revision was done before."
+        return (
+            f"This server commits each of these at once, so they stay: {'; '.join(self.executed)}. Undo them by hand "
+            f"and upgrade again, or finish the revision by hand and say so: manybase stamp {self.current} -d {name}."
+        )
+
+
+def named(step: Any) -> str:
+    """The revision that a step is about."""
+    return ", ".join(step.to_revisions_no_deps if step.is_upgrade else step.from_revisions_no_deps) or "base"
+
+
+def failed(
+    database: str, error: Exception, revision: str | None = None, applied: Iterable[str] = (), rest: str = ""
+) -> MigrationFailed:
+    return MigrationFailed(database, f"{cause(error)} {rest}".strip(), revision=revision, applied=applied)
+
+
+def cause(error: Exception) -> str:
+    """What went wrong, in the words of the server or of the revision; never a statement with its values, or a URL."""
+    if isinstance(error, DBAPIError):
+        first = str(error.orig).strip().splitlines()
+        return f"{type(error.orig).__name__}: {first[0] if first else 'no text'}."
+    if isinstance(error, CommandError):
+        return advice(str(error))
+    if isinstance(error, SQLAlchemyError):
+        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    return f"{type(error).__name__}: {error}"
+
+
+def advice(text: str) -> str:
+    if "Multiple head revisions" in text or "multiple heads" in text:
+        return "Its history has several heads. Join them: manybase merge heads; or name one, or take all: heads."
+    if "Can't locate revision" in text:
+        return f"{text}. See those that there are: manybase history."
+    return text if text.endswith(".") else f"{text}."
