@@ -109,6 +109,11 @@ CASES: Cases = [
         EVERYWHERE,
         [("not null", "column users.id")],
     ),
+    (
+        "op.add_column('users', sa.Column('number', sa.Integer, sa.Identity(), nullable=True))",
+        (SQLITE,),
+        [],  # which knows no identity
+    ),
     # Constraints that a new column brings along
     (
         "op.add_column('users', sa.Column('shop', sa.Integer, sa.ForeignKey('shops.id')))",
