@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
-from tests.migrations.lint.test_type_changes import TYPES
 
 from manybase.migrations.lint import risks
 from tests.migrations.lint.histories import MARIADB, POSTGRESQL, revisions
+from tests.migrations.lint.test_type_changes import TYPES
 
 pytestmark = pytest.mark.server
 
