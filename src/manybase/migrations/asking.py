@@ -39,8 +39,9 @@ def require(databases: Databases, *, names: Names = None, jobs: int = 8) -> None
         raise next(iter(outcome.failed.values()))
     if outcome.failed:
         raise PartlyMigrated((), outcome.failed, outcome.done)
-    behind = {name: len(state.pending) for name, state in outcome.done.items() if state.pending}
-    unknown = {name: state.unknown for name, state in outcome.done.items() if state.unknown}
+    states = [outcome.done[name] for name in databases.names if name in outcome.done]
+    behind = {each.database: len(each.pending) for each in states if each.pending}
+    unknown = {each.database: each.unknown for each in states if each.unknown}
     if behind or unknown:
         raise PendingMigrations(behind, unknown)
 
