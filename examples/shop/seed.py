@@ -40,8 +40,9 @@ def create_and_seed() -> None:
 def check(name: str) -> None:
     """The first contact with a database: what is wrong with its URL, its server or its tables is told here."""
     try:
-        asyncio.run(connect(name))  # some routes are sync, others async: the application needs a driver of each kind
-        found = inspect(databases.engine(name)).get_table_names()
+        engine = databases.engine(name)  # some routes are sync, so the application needs a driver of each kind
+        asyncio.run(connect(name))
+        found = inspect(engine).get_table_names()
         databases.load()
         if "alembic_version" not in found and any(table.name in found for table in databases.tables(name)):
             sys.exit(
