@@ -1,8 +1,8 @@
 """Several processes of one application that start at once, over PostgreSQL, MariaDB and a SQLite file."""
 
+import asyncio
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,8 @@ from sqlalchemy import URL, NullPool, create_engine
 
 from manybase import Database, Databases
 from manybase.errors import PendingMigrations
-from manybase.migrations import require
+from manybase.fastapi import running
+from manybase.fastapi.startup import Migrations
 from tests.revisions import SYNC, tables_at, write_history
 from tests.servers.mixed import Drivers, Urls, every_driver
 
@@ -57,53 +58,50 @@ def folder(tmp_path: Path, urls: dict[str, URL]) -> Path:
     return tmp_path / "migrations"
 
 
-@pytest.fixture
-def start(urls: dict[str, URL], folder: Path) -> Callable[[Drivers, str], list[str]]:
-    """How processes that start at the same time end."""
+@every_driver
+def test_require(drivers: Drivers, urls: dict[str, URL], folder: Path) -> None:
+    """The application does not start, and nothing is written."""
+    through = Urls(drivers, urls)
+    databases = Databases(*(Database(name, through[name]) for name in urls), migrations=folder)
 
-    def start(drivers: Drivers, migrations: str) -> list[str]:
-        through = Urls(drivers, urls)
-        texts = [f"{name}={through[name].render_as_string(hide_password=False)}" for name in urls]
-        command = [sys.executable, "-W", "error", "-c", PROGRAM, str(folder), migrations, *texts]
-        processes = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for _ in range(PROCESSES)
-        ]
-        for each in processes:
-            assert each.stdout is not None
-            assert "ready\n" == each.stdout.readline()
-        for each in processes:
-            assert each.stdin is not None
-            each.stdin.write("\n")
-            each.stdin.flush()
-        return [each.communicate(timeout=60)[0].strip() for each in processes]
-
-    return start
+    with pytest.raises(PendingMigrations, match="postgresql: 3 revisions; mariadb: 3 revisions; sqlite: 3 revisions"):
+        asyncio.run(enter(databases, "require"))
+    assert [[]] * 3 == [tables_at(url) for url in urls.values()]
 
 
 @every_driver
-def test_several_processes(
-    drivers: Drivers, start: Callable[[Drivers, str], list[str]], urls: dict[str, URL], folder: Path
-) -> None:
+def test_several_processes(drivers: Drivers, urls: dict[str, URL], folder: Path) -> None:
     """Each database is upgraded once, and all processes start."""
-    ended = start(drivers, "upgrade")
+    through = Urls(drivers, urls)
+    databases = Databases(*(Database(name, through[name]) for name in urls), migrations=folder)
+
+    ended = started_at_once(databases, "upgrade")
 
     assert ["started"] * PROCESSES == ended
     for url in urls.values():
         engine = create_engine(url.set(drivername=SYNC[url.get_backend_name()]), poolclass=NullPool)
         with engine.connect() as connection:
             assert 3 == connection.exec_driver_sql("SELECT count(*) FROM times").scalar()
-    assert ["started"] * PROCESSES == start(drivers, "require")
+    asyncio.run(enter(databases, "require"))
 
 
-@every_driver
-def test_require(
-    drivers: Drivers, start: Callable[[Drivers, str], list[str]], urls: dict[str, URL], folder: Path
-) -> None:
-    """None starts, and nothing is written."""
-    assert ["PendingMigrations"] * PROCESSES == start(drivers, "require")
-    assert [[]] * 3 == [tables_at(url) for url in urls.values()]
-    through = Urls(drivers, urls)
-    databases = Databases(*(Database(name, through[name]) for name in urls), migrations=folder)
-    with pytest.raises(PendingMigrations, match="postgresql: 3 revisions; mariadb: 3 revisions; sqlite: 3 revisions"):
-        require(databases)
+async def enter(databases: Databases, migrations: Migrations) -> None:
+    async with running(databases, migrations=migrations):
+        pass
+
+
+def started_at_once(databases: Databases, migrations: Migrations) -> list[str]:
+    """What processes say that start at the same time."""
+    texts = [f"{each.name}={each.resolve_url().render_as_string(hide_password=False)}" for each in databases]
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, databases.migrations, migrations, *texts]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)
+    ]
+    for each in processes:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "ready\n"
+    for each in processes:
+        assert each.stdin is not None
+        each.stdin.write("\n")
+        each.stdin.flush()
+    return [each.communicate(timeout=60)[0].strip() for each in processes]
