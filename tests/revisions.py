@@ -1,42 +1,24 @@
-"""Histories that a test writes: revisions of one table each."""
+"""Histories of revisions with one table each, and what has come of them."""
 
 import sys
 from pathlib import Path
-from textwrap import dedent, indent
+from textwrap import dedent
 
 from sqlalchemy import URL, NullPool, create_engine, inspect
 
+from tests.migrations.revisions import write_revision
+
 SYNC = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql", "sqlite": "sqlite"}
 
-REVISION = '''"""{revision}"""
-
-import sqlalchemy as sa
-from alembic import op
-
-revision = {revision!r}
-down_revision = {after!r}
-
-
-def upgrade() -> None:
-{upgrade}
-
-
-def downgrade() -> None:
-    op.drop_table({revision!r})
-'''
+# For a revision that may run only where there is a database: looked at without one, it ends here.
+IN_DATABASE = 'op.get_bind().execute(sa.text("SELECT 1")).one()'
 
 
 def write_history(folder: Path, *revisions: str, before: str = "") -> None:
     """One revision after the other, each with a table of its name. ``before``: what each does first."""
-    (folder / "versions").mkdir(parents=True, exist_ok=True)
     for after, revision in zip([None, *revisions], revisions, strict=False):
-        write_revision(folder, revision, f'{before}\nop.create_table({revision!r}, sa.Column("id", sa.Integer))', after)
-
-
-def write_revision(folder: Path, revision: str, upgrade: str, after: str | None = None) -> None:
-    body = indent(dedent(upgrade), "    ")
-    text = REVISION.format(revision=revision, after=after, upgrade=body)
-    (folder / "versions" / f"{revision}.py").write_text(text)
+        upgrade = f'{before}\nop.create_table({revision!r}, sa.Column("id", sa.Integer))'
+        write_revision(folder, revision, after, upgrade, f"op.drop_table({revision!r})")
 
 
 def tables_at(url: URL) -> list[str]:

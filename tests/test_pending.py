@@ -16,8 +16,9 @@ from manybase.health import DatabaseHealth, Health
 from manybase.migrations import downgrade, upgrade
 from manybase.migrations.locks import lock
 from tests.fastapi.serving import eventually
+from tests.migrations.revisions import write_revision
 from tests.modules import WriteModule
-from tests.revisions import SYNC, without_alembic, write_history, write_revision
+from tests.revisions import SYNC, without_alembic, write_history
 
 ASYNC = {"postgresql": "postgresql+asyncpg", "mysql": "mysql+asyncmy", "sqlite": "sqlite+aiosqlite"}
 THREADS = {"postgresql": "postgresql+psycopg2", "mysql": "mysql+pymysql", "sqlite": "sqlite+pysqlite"}
@@ -78,7 +79,7 @@ def test_locked(databases: Databases) -> None:
 
 def test_unknown_revision(databases: Databases, history: Path) -> None:
     """A newer program has migrated it: how many revisions it lacks cannot be told."""
-    write_revision(history, "newer", "pass", after="products")
+    write_revision(history, "newer", "products", "pass")
     upgrade(databases)
     (history / "versions" / "newer.py").unlink()
 
@@ -107,7 +108,7 @@ def test_env_of_the_users_own(sqlite_url: URL, history: Path) -> None:
 
 def test_history_that_cannot_be_read(sqlite_url: URL, history: Path) -> None:
     """Nothing is known, and the database is as well as it was."""
-    write_revision(history, "broken", "(", after="products")
+    write_revision(history, "broken", "products", "(")
 
     assert ("ok", None, None) == told(over(sqlite_url, history))
 
@@ -127,7 +128,7 @@ def test_history_that_takes_long_to_read(
 ) -> None:
     """No probe waits for it: that comes with a later one."""
     write_module("gate", "from threading import Event\nbegun, go = Event(), Event()")
-    write_revision(history, "slow", "pass", after="products")
+    write_revision(history, "slow", "products", "pass")
     path = history / "versions" / "slow.py"
     path.write_text(f"import gate\ngate.begun.set()\nassert gate.go.wait(20)\n{path.read_text()}")
     health = Health(over(sqlite_url, history), timeout=2, keep=0)

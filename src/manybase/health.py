@@ -153,7 +153,7 @@ class Health:
 
 
 class Rarely(Generic[T]):
-    """A question that is asked twice a minute: what was known then is good enough, and to know nothing is no failure."""
+    """A question asked twice a minute: what was known then is good enough, and that nothing is known is no failure."""
 
     def __init__(self, ask: Callable[[Database], Awaitable[T]], nothing: T, timeout: float) -> None:
         self._ask = ask

@@ -17,8 +17,9 @@ from manybase.errors import DestructiveMigration, MigrationFailed, PartlyMigrate
 from manybase.fastapi import lifespan, running
 from manybase.migrations import downgrade, stamp, upgrade
 from manybase.testing import rollback
+from tests.migrations.revisions import write_revision
 from tests.modules import WriteModule
-from tests.revisions import tables_at, without_alembic, write_history, write_revision
+from tests.revisions import IN_DATABASE, tables_at, without_alembic, write_history
 
 NAMES = ("shop", "audit")
 HEADS = {"shop": ("users", "products"), "audit": ("entries",)}
@@ -106,7 +107,7 @@ def test_require_one_behind(databases: Databases) -> None:
 @pytest.mark.parametrize("migrations", ["require", "upgrade"])
 def test_schema_of_a_newer_program(databases: Databases, histories: Path, migrations: str) -> None:
     """An older one does not start on it, and the error names the revision."""
-    write_revision(histories / "audit", "newer", "pass", after="entries")
+    write_revision(histories / "audit", "newer", "entries", "pass")
     upgrade(databases)
     (histories / "audit" / "versions" / "newer.py").unlink()
 
@@ -125,7 +126,7 @@ def test_upgrade_of_several_databases(tmp_path: Path, write_module: WriteModule)
     """At once: here each waits until the other is there."""
     write_module("meeting", "from threading import Barrier\nbarrier = Barrier(2, timeout=20)")
     for name in NAMES:
-        write_history(tmp_path / "meet" / name, "meet", before="import meeting; meeting.barrier.wait()")
+        write_history(tmp_path / "meet" / name, "meet", before=f"{IN_DATABASE}; import meeting; meeting.barrier.wait()")
     files = declared(tmp_path)
     databases = Databases(*files, migrations=tmp_path / "meet")
 
@@ -136,7 +137,7 @@ def test_upgrade_of_several_databases(tmp_path: Path, write_module: WriteModule)
 def test_upgrade_that_would_lose_data(databases: Databases, histories: Path) -> None:
     """The application does not start, and nothing is changed, in no database."""
     upgrade(databases, "users", names=["shop"])
-    write_revision(histories / "shop", "less", 'op.drop_table("users")', after="products")
+    write_revision(histories / "shop", "less", "products", 'op.drop_table("users")')
 
     with pytest.raises(DestructiveMigration) as error:
         start(databases, "upgrade")
@@ -147,7 +148,7 @@ def test_upgrade_that_would_lose_data(databases: Databases, histories: Path) -> 
 
 def test_upgrade_that_fails(databases: Databases, histories: Path) -> None:
     """The application does not start; the error tells the database, the revision and why."""
-    write_revision(histories / "audit", "wrong", 'op.execute("SELECT nonsense")', after="entries")
+    write_revision(histories / "audit", "wrong", "entries", 'op.execute("SELECT nonsense")')
 
     with pytest.raises(PartlyMigrated, match=r"Database 'audit' failed in revision wrong\. .*nonsense"):
         start(databases, "upgrade")
@@ -257,7 +258,8 @@ def test_cancelled_meanwhile(databases: Databases, tmp_path: Path, write_module:
     """The revision under way is done to its end, and none begins after it."""
     write_module("gate", "from threading import Event\nbegun, go = Event(), Event()")
     history = tmp_path / "slow"
-    write_history(history, "first", "second", before="import gate; gate.begun.set(); assert gate.go.wait(20)")
+    wait = "import gate; gate.begun.set(); assert gate.go.wait(20)"
+    write_history(history, "first", "second", before=f"{IN_DATABASE}; {wait}")
     alone = Databases(Database("shop", databases["shop"].url, migrations=history))
 
     async def cancel() -> None:
