@@ -11,8 +11,6 @@ from sqlalchemy import URL
 
 from examples.shop.app import app
 from examples.shop.databases import databases
-from examples.shop.embedded import sqlite_files
-from examples.shop.seed import create_and_seed
 from manybase.errors import PendingMigrations
 from manybase.migrations import check, downgrade, histories, require, status, upgrade
 from tests.examples.program import run_demo
@@ -31,7 +29,11 @@ def place(
 
     def place(servers: dict[str, Server]) -> None:
         for name in databases.names:
-            url = create_database(servers[name]) if name in servers else URL.create("sqlite", database=str(tmp_path / name))
+            url = (
+                create_database(servers[name])
+                if name in servers
+                else URL.create("sqlite", database=str(tmp_path / name))
+            )
             monkeypatch.setenv(f"MANYBASE_{name.upper()}_URL", url.render_as_string(hide_password=False))
 
     yield place
@@ -76,7 +78,7 @@ def test_application_on_empty_databases(place: PlaceShop) -> None:
     """It does not start before they are at their head."""
     place({})
 
-    with pytest.raises(PendingMigrations, match="shop: 1 revision; .*us: 1 revision"), TestClient(app):
+    with pytest.raises(PendingMigrations, match=r"shop: 1 revision; .*us: 1 revision"), TestClient(app):
         pass
 
 
@@ -90,15 +92,3 @@ def test_files_of_an_earlier_version(tmp_path: Path) -> None:
     assert demo.stdout.startswith("Database 'analytics' has tables, and no history of them: an earlier version ")
     with closing(sqlite3.connect(tmp_path / "analytics.sqlite")) as connection:
         assert [("orders",)] == connection.execute("SELECT name FROM sqlite_master").fetchall()
-
-
-def test_seeding_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is done twice."""
-    for variable in (variable for database in databases for variable in database.environment_variables):
-        monkeypatch.delenv(variable, raising=False)
-    with sqlite_files(tmp_path, keep=False):
-        create_and_seed()
-        create_and_seed()
-        with closing(sqlite3.connect(tmp_path / "shop.sqlite")) as connection:
-            assert [(4,)] == connection.execute("SELECT count(*) FROM users").fetchall()
-    databases.dispose()
