@@ -15,8 +15,6 @@ from manybase.migrations.looking import state_of
 def history_of(databases: Databases, name: str) -> History | None:
     """The history of a database, its revisions read. None where there is none, or an ``env.py`` of the user's: where
     it keeps the versions, only that knows."""
-    if not databases[name].manage_schema:
-        return None
     (history,) = histories(databases, [name])
     if not history.exists or history.has_environment:
         return None
