@@ -18,7 +18,7 @@ def history_of(databases: Databases, name: str) -> History | None:
     (history,) = histories(databases, [name])
     if not history.exists or history.has_environment:
         return None
-    assert history.scripts  # reads them
+    history.load()
     return history
 
 

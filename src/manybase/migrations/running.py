@@ -140,7 +140,7 @@ def places(databases: Databases, names: Collection[str] | None) -> list[Place]:
     """The databases that are named, or all, with their histories."""
     found = histories(databases, names)
     for history in found:
-        assert history.scripts  # read before any thread begins: what is wrong with them is told at once
+        history.load()
     order = {name: (history, name) for history in found for name in history.databases}
     return [order[name] for name in databases.names if name in order]
 
