@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 
+from manybase.concurrency import to_the_end
 from manybase.engines import Databases
 from manybase.errors import DestructiveMigration
 from manybase.migrations import creating
@@ -94,7 +96,8 @@ async def arun(databases: Databases, order: Order, *, names: Names, how: How, ag
         return await asyncio.shield(work)
     except asyncio.CancelledError:
         order.stopping.set()
-        await asyncio.wait([work])
+        with suppress(Exception):  # it was cancelled, whatever came of it
+            await to_the_end(work)
         raise
 
 
