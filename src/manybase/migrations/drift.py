@@ -42,7 +42,8 @@ def drift(target: Target) -> Drift:
             context.opts["process_revision_directives"](context, heads, [directive])
         operations = script.upgrade_ops
         if operations is not None and not operations.is_empty():
-            code = render_python_code(operations, render_as_batch=False, migration_context=context)
+            words = MigrationContext.configure(dialect=context.dialect)  # one with scripts would ask for metadata again
+            code = render_python_code(operations, render_as_batch=False, migration_context=words)
             found.extend(statements(code))
         return ()
 
