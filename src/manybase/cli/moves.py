@@ -103,10 +103,21 @@ def look(databases: Databases, direction: Direction, revision: str, wish: Wish) 
 
 
 def stamp(databases: Databases, revision: str, wish: Wish) -> Answer:
-    def run(watch: Watch) -> Outcome[Migrated]:
-        return migrations.run(databases, watch.order, names=wish.names, how=wish.how, agree=watch.progress.looked)
+    stamped: Outcome[Migrated] = Outcome()
 
-    return Watch(databases, "stamp", revision, wish).over(run)
+    def run(watch: Watch) -> Outcome[Migrated]:
+        nonlocal stamped
+        stamped = migrations.run(databases, watch.order, names=wish.names, how=wish.how, agree=migrations.agreeing)
+        return stamped
+
+    answer = Watch(databases, "stamp", revision, wish).over(run)
+
+    def tell() -> None:
+        for each in filter(outcomes.has_moved, stamped.done.values()):
+            printing.say(f"{each.database}: now at {', '.join(each.after) or 'base'}")
+        answer.tell()
+
+    return Answer(answer.document, tell, answer.code)
 
 
 def setup(databases: Databases, wish: Wish) -> Answer:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from manybase.cli import printing
 from manybase.errors import ManybaseError, MigrationFailed, MigrationLocked, PartlyMigrated, listed
-from manybase.migrations import Migrated, Outcome
+from manybase.migrations import Migrated, Outcome, Revised
 from manybase.migrations.stepping import cause
 
 DONE, FAILED, PARTLY, INTERRUPTED = 0, 1, 3, 130
@@ -45,7 +45,7 @@ def code_of(outcome: Outcome[Any]) -> int:
     if outcome.interrupted:
         return INTERRUPTED
     if outcome.failed or outcome.pending:
-        return PARTLY if outcome.done else FAILED
+        return PARTLY if any(map(is_new, outcome.done.values())) else FAILED
     return DONE
 
 
@@ -111,10 +111,13 @@ def misunderstood(outcome: Outcome[Any], revision: str) -> str | None:
         found = UNKNOWN_REVISION.search(text(name, error))
         if found is None or found[1] not in revision:
             return None
-    if not outcome.failed or any(map(has_moved_any, outcome.done.values())):
+    if not outcome.failed or any(map(is_new, outcome.done.values())):
         return None
     return text(*next(iter(outcome.failed.items())))
 
 
-def has_moved_any(result: object) -> bool:
-    return isinstance(result, Migrated) and has_moved(result)
+def is_new(result: object) -> bool:
+    """Whether that was not so before."""
+    if isinstance(result, Migrated):
+        return has_moved(result)
+    return not isinstance(result, Revised) or result.path is not None

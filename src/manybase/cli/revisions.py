@@ -33,7 +33,7 @@ def revise(databases: Databases, names: Names, wanted: Wanted) -> Answer:
         chosen = [each for each in chosen if each.has_environment or has_models(databases, each)]
     if not chosen:
         raise UsageError("No database declares models: Database(..., models=...). Or write the revision: --empty.")
-    return one_by_one(chosen, lambda each: migrations.revise(databases, each.databases, wanted), "no changes")
+    return one_by_one(chosen, lambda each: migrations.revise(databases, each.databases, wanted), "no changes", wanted)
 
 
 def merge(databases: Databases, names: Names, revisions: Sequence[str], message: str | None) -> Answer:
