@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from manybase import decision, twophase
-from manybase.concurrency import Uninterrupted
+from manybase.concurrency import Late, Uninterrupted
 from manybase.coordinators import arbitrate_until, forget_identity, identity_of
 from manybase.engines import Databases
 from manybase.errors import AtomicityError, InDoubtError, ManybaseError, NotCommitted, PartialCommitError
@@ -62,6 +62,7 @@ class AtomicCommit:
         self.steps = Uninterrupted(asyncio=asyncio)
         self.names: dict[Participant, Gid | Xid] = {}
         self.prepared: set[Participant] = set()
+        self.late: dict[Participant, Late] = {}  # the job that still uses its connection
         self.in_memory: list[str] = []  # databases that are committed before the decision
 
     def run(self) -> None:
@@ -102,12 +103,12 @@ class AtomicCommit:
     # Until the decision, any failure ends it everywhere.
 
     def _prepare(self) -> None:
-        jobs: dict[Participant, Callable[[], None]] = {}
+        jobs: dict[Participant, Callable[[], Any]] = {}
         if self._records_beside():
             jobs[self.coordinator] = self._record
         jobs.update({each: partial(self._prepare_one, each) for each in self.others})
-        ended = self.steps.run(list(jobs.values()), self.timeout, socket=socket_of(self.others[-1].connection))
-        failed = {each: error for each, error in zip(jobs, ended, strict=True) if error is not None}
+        ended = self._run_each(jobs, here=True)
+        failed = {each: error for each, error in ended.items() if error is not None}
         if failed:
             self._give_up(failed)
         try:
@@ -194,8 +195,8 @@ class AtomicCommit:
         roll_back([each for each in (self.coordinator, *self.volatile) if self._stays_in_thread(each)])
         all_of_them = (*self.others, self.coordinator, *self.volatile)
         everyone = [each for each in all_of_them if not self._stays_in_thread(each)]
-        ended = self.steps.run([partial(self._undo, each) for each in everyone], self.timeout)
-        if left := [each for each, undone in zip(everyone, ended, strict=True) if undone is not True]:
+        ended = self._run_each({each: partial(self._undo, each) for each in everyone})
+        if left := [each for each, undone in ended.items() if undone is not True]:
             self._leave(left, "given up")
         forget_identity(self.databases, self.coordinator.name)  # it may be why it failed
         database, error = next((each.name, error) for each, error in failed.items())
@@ -221,14 +222,9 @@ class AtomicCommit:
     def _finish(self) -> None:
         with suppress(Exception):
             reached("committed")
-        socket = socket_of(self.others[-1].connection)
-        jobs = [partial(self._finish_one, each) for each in self.others]
-        ended: dict[Participant, Any] = dict(
-            zip(self.others, self.steps.run(jobs, self.timeout, socket=socket), strict=True)
-        )
+        ended = self._run_each({each: partial(self._finish_one, each) for each in self.others}, here=True)
         lost = [each for each, finished in ended.items() if finished is None]
-        elsewhere = [partial(self._finish_elsewhere, each) for each in lost]
-        ended.update(zip(lost, self.steps.run(elsewhere, self.timeout), strict=True))
+        ended.update(self._run_each({each: partial(self._finish_elsewhere, each) for each in lost}))
         if left := [each for each, finished in ended.items() if finished is not True]:
             self._leave(left, "committed")
             return
@@ -299,19 +295,28 @@ class AtomicCommit:
 
     def _abandon(self, participants: Sequence[Participant]) -> None:
         """Under asyncio, closing waits, and must not be interrupted either."""
-        jobs = [partial(abandon, each.connection) for each in participants]
+        jobs = [partial(abandon, each.connection, self.late.get(each)) for each in participants]
         if self.asyncio and jobs:
             self.steps.run(jobs, self.timeout)
         else:
             for job in jobs:
                 job()
 
+    def _run_each(self, jobs: Mapping[Participant, Callable[[], Any]], *, here: bool = False) -> dict[Participant, Any]:
+        """What each job returned or raised; ``here``: the last one in this thread, if that can be bounded."""
+        socket = socket_of(list(jobs)[-1].connection) if here else None
+        ended = dict(zip(jobs, self.steps.run(list(jobs.values()), self.timeout, socket=socket), strict=True))
+        self.late.update({each: error for each, error in ended.items() if isinstance(error, Late)})
+        return ended
+
     def _run_at_coordinator(self, job: Callable[[], None]) -> None:
         """What the coordinator does: bounded and not to be interrupted, where its connection may leave this thread."""
         if self._stays_in_thread(self.coordinator):
             job()
         else:
-            self.steps.run_one(job, self.timeout, socket=socket_of(self.coordinator.connection))
+            ended = self._run_each({self.coordinator: job}, here=True)[self.coordinator]
+            if isinstance(ended, BaseException):
+                raise ended
 
     def _stays_in_thread(self, participant: Participant) -> bool:
         """Connections of SQLite may belong to the thread that made them."""

@@ -26,6 +26,14 @@ Job = Callable[[], T]
 IDLE = 30  # seconds that a thread waits for more work
 
 
+class Late(TimeoutError):
+    """A job has not ended in time, and still runs in its thread; ``job`` tells when it has."""
+
+    def __init__(self, job: Future[Any]) -> None:
+        super().__init__()
+        self.job = job
+
+
 class Uninterrupted:
     """Runs jobs to their end. What would have interrupted them is kept, for whoever is responsible to raise later."""
 
@@ -54,7 +62,7 @@ class Uninterrupted:
     def run(self, jobs: Sequence[Job[T]], timeout: float, *, socket: int | None = None) -> list[T | BaseException]:
         """What each job returned or raised; ``TimeoutError`` for one that has not ended after ``timeout`` seconds.
 
-        Such a job goes on in the background; what it works with must not be used any more.
+        Such a job goes on in the background; what it works with must not be used any more. In threads it is ``Late``.
         ``socket``: the only one for which the last job waits, as a file descriptor. In threads, that job then runs in
         this one, which is faster, and the socket is shut down when time is up.
         """
@@ -91,8 +99,8 @@ class Uninterrupted:
         while True:
             try:
                 error = future.exception(max(0.0, deadline - time.monotonic()))
-            except TimeoutError as error:
-                return error
+            except TimeoutError:
+                return Late(future)
             except KeyboardInterrupt as error:
                 self.interruption = error
             else:

@@ -5,13 +5,15 @@ PREPARE TRANSACTION, XA and COMMIT PREPARED end and finish transactions behind t
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.util import await_only
 
-from manybase.concurrency import workers
+from manybase.concurrency import Late, workers
+from manybase.watchdog import watch_on
 
 TRACKS_BY_ITSELF = ("asyncpg", "psycopg2")  # psycopg asks the server's last answer instead
 
@@ -142,21 +144,33 @@ class Nothing:
     commit = rollback = close = terminate = nothing
 
 
-def abandon(connection: Connection) -> None:
+def abandon(connection: Connection, late: Late | None = None) -> None:
     """Take a lost or stuck DBAPI connection out of its pool, in the middle of a transaction whose outcome is known.
 
-    SQLAlchemy still commits or rolls back its own transaction object, and must find that easy.
+    SQLAlchemy still commits or rolls back its own transaction object, and must find that easy. ``late`` is the job that
+    is still using it: drivers written in C do not survive that another thread closes it under their feet.
     """
     if connection.closed or is_abandoned(connection):
         return
     proxied: Any = connection.connection
     lost, dialect = proxied.dbapi_connection, connection.dialect
+    fileno = socket_of(connection)
     connection.detach()
     proxied.dbapi_connection = Nothing()
+
+    def close(_: object = None) -> None:
+        with suppress(Exception):
+            dialect.do_close(lost)
+
     if dialect.is_async:
         dialect.do_terminate(lost)
+    elif late is None:
+        workers().start(close)  # may wait for a server that does not answer
     else:
-        workers().start(lambda: dialect.do_close(lost))  # may wait for the thread that is stuck in it
+        if fileno is not None and (watch := watch_on(fileno, 0)) is not None:
+            watch.cut()  # it need not wait for its answer
+            watch.socket.close()
+        late.job.add_done_callback(close)
 
 
 class Ended:
