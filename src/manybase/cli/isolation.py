@@ -13,6 +13,7 @@ from manybase import errors
 from manybase.cli import printing
 from manybase.cli.application import UsageError
 from manybase.cli.moves import Watch
+from manybase.cli.progress import STOPPING
 from manybase.cli.risks import Danger
 from manybase.engines import Databases
 from manybase.errors import ManybaseError, MigrationFailed, rebuild
@@ -73,8 +74,9 @@ class Children:
             interrupt(process)
         out, err = process.communicate()
         self.running.discard(process)
-        if err:
-            printing.complain(err.rstrip())
+        for line in err.splitlines():
+            if line != STOPPING:  # which is told here
+                printing.complain(line)
         return process.returncode, out
 
     def command(self, name: str) -> list[str]:

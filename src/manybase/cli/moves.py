@@ -50,6 +50,7 @@ class Watch:
     def stop(self) -> None:
         self.order.stopping.set()
         self.on_stop()
+        self.progress.stops()
 
     def leave(self) -> None:
         self.on_stop()  # once more: that ends them

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from manybase.migrations import Plan, Stopped
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+STOPPING = "Stopping: the revisions that are under way end first. Ctrl-C once more stops at once."
 FEW = 20  # databases: so many leave a line each on a terminal
 
 
@@ -55,6 +57,11 @@ class Progress:
     def ends(self, database: str, error: BaseException | None) -> None:
         if not isinstance(error, Stopped):
             self.told.add(database)
+
+    def stops(self) -> None:
+        """Called by the handler of a signal, which may come in the middle of a print."""
+        with suppress(OSError, ValueError):
+            os.write(sys.stderr.fileno(), f"{STOPPING}\n".encode())
 
     def leave(self) -> None:
         """Nothing more is shown."""
@@ -141,6 +148,9 @@ class Bars(Progress):
             printing.complain(outcomes.text(database, error))
         elif self.few and (line := self.line(database)):
             printing.say(line)
+
+    def stops(self) -> None:
+        self.rich.update(self.all, what=STOPPING)
 
     def leave(self) -> None:
         self.rich.stop()

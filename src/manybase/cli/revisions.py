@@ -33,18 +33,23 @@ def revise(databases: Databases, names: Names, wanted: Wanted) -> Answer:
         chosen = [each for each in chosen if each.has_environment or has_models(databases, each)]
     if not chosen:
         raise UsageError("No database declares models: Database(..., models=...). Or write the revision: --empty.")
-    return one_by_one(chosen, lambda each: migrations.revise(databases, each.databases, wanted), "no changes", wanted)
+    asked = f"{wanted.head} {wanted.depends_on}"
+    return one_by_one(chosen, lambda each: migrations.revise(databases, each.databases, wanted), "no changes", asked)
 
 
 def merge(databases: Databases, names: Names, revisions: Sequence[str], message: str | None) -> Answer:
     chosen = migrations.histories(databases, names)
+    joined = "it has a single head"
+    asked = " ".join(revisions)
     return one_by_one(
-        chosen, lambda each: migrations.merge(databases, each.databases, revisions, message), "it has a single head"
+        chosen, lambda each: migrations.merge(databases, each.databases, revisions, message), joined, asked
     )
 
 
-def one_by_one(chosen: Sequence[History], write: Callable[[History], list[Revised]], otherwise: str) -> Answer:
-    """What each history got, until one fails."""
+def one_by_one(
+    chosen: Sequence[History], write: Callable[[History], list[Revised]], otherwise: str, asked: str
+) -> Answer:
+    """What each history got, until one fails. ``asked``: the revisions that were named."""
     outcome: Outcome[Revised] = Outcome()
     for history in chosen:
         if outcome.failed:
@@ -54,6 +59,8 @@ def one_by_one(chosen: Sequence[History], write: Callable[[History], list[Revise
             (outcome.done[history.name],) = write(history) or [Revised(history.name, history.databases)]
         except MigrationError as error:
             outcome.failed[history.name] = error
+    if (why := outcomes.misunderstood(outcome, asked)) is not None:
+        raise UsageError(why)
     return written(outcome, otherwise)
 
 
