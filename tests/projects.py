@@ -1,9 +1,11 @@
 """Projects: a folder with databases and their revisions, and `manybase` run on them, in this process or another."""
 
+import fcntl
 import os
 import pty
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,7 +76,15 @@ class Project:
         ours, theirs = pty.openpty()
         variables = {**os.environ, "TERM": "xterm", "COLUMNS": "160", **environment}
         with os.fdopen(ours, "rb+", buffering=0) as master:
-            process = self.started(*arguments, stdin=theirs, stdout=theirs, stderr=theirs, env=variables)
+            process = self.started(
+                *arguments,
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                env=variables,
+                start_new_session=True,
+                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # else Ctrl-C would reach nobody
+            )
             os.close(theirs)
             try:
                 yield Terminal(master.fileno(), process)

@@ -118,7 +118,7 @@ def run_in_processes(watch: Watch) -> Outcome[Migrated]:
         if (looked.failed and not wish.how.keep_going) or stopping.is_set():
             outcome.pending = [name for _, name in every if name not in looked.failed]
             return outcome
-        watch.allow(merged(list(looked.done.values())))
+        watch.allow(merged([looked.done[name] for _, name in every if name in looked.done]))
         every = [place for place in every if place[1] in looked.done]
     watch.progress.expects(len(every))
     run = Run(

@@ -38,7 +38,9 @@ def look(
     """What is to be done with each database. Changes nothing."""
     job = partial(plan, order=order)
     run = Run(databases, job, jobs=jobs, keep_going=keep_going, stopping=order.stopping)
-    return run.over(places(databases, names))
+    found = run.over(places(databases, names))
+    found.done = {name: found.done[name] for name in databases.names if name in found.done}
+    return found
 
 
 def dangers(plans: Sequence[Plan]) -> list[Danger]:
