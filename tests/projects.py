@@ -48,6 +48,10 @@ class Project:
         tables = [f"{name} = MetaData()\n{USERS.format(name=name)}" for name in urls]
         databases = [f"Database({name!r}, {url!r}, models={name})" for name, url in urls.items()]
         source = APPLICATION.format(tables="\n".join([*tables, *more]), databases=", ".join(databases))
+        self.write(source)
+
+    def write(self, source: str) -> None:
+        """The module of the application; a former one is forgotten."""
         (self.folder / "app.py").write_text(source)
         sys.modules.pop("app", None)
 

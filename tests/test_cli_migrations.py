@@ -317,7 +317,7 @@ def test_status_where_one_does_not_answer(project: Project) -> None:
 
 def test_status_of_a_database_without_models(project: Project) -> None:
     """There is nothing to compare it with, and nothing is wrong with that."""
-    (project.folder / "app.py").write_text(
+    project.write(
         "from manybase import Database, Databases\ndatabases = Databases(Database('shop', 'sqlite:///shop.db'))"
     )
     project.users("shop")
@@ -439,7 +439,7 @@ def test_empty_revision(project: Project) -> None:
 
 def test_revision_where_nothing_declares_models(project: Project) -> None:
     """It says how to write one all the same."""
-    (project.folder / "app.py").write_text(
+    project.write(
         "from manybase import Database, Databases\ndatabases = Databases(Database('shop', 'sqlite:///shop.db'))"
     )
 
@@ -487,7 +487,7 @@ def test_alembic_that_is_missing(project: Project, monkeypatch: pytest.MonkeyPat
 
 def test_database_of_somebody_else(project: Project) -> None:
     """It is not migrated, and to name it is a misunderstanding."""
-    (project.folder / "app.py").write_text(
+    project.write(
         "from manybase import Database, Databases\n"
         "databases = Databases(Database('shop', 'sqlite:///shop.db'), "
         "Database('theirs', 'sqlite:///theirs.db', manage_schema=False))"

@@ -96,7 +96,7 @@ def test_many_databases(project: Project) -> None:
     """A risk that they share is one line."""
     names = [f"d{number:02}" for number in range(30)]
     shared = ", ".join(f"Database({name!r}, 'sqlite:///{name}.db', migrations='one')" for name in names)
-    (project.folder / "app.py").write_text(f"from manybase import Database, Databases\ndatabases = Databases({shared})")
+    project.write(f"from manybase import Database, Databases\ndatabases = Databases({shared})")
     project.users("../one")
     assert 0 == project("upgrade").code
     project.revision("../one", "r2", "r1", 'op.drop_table("users")')

@@ -12,7 +12,7 @@ from tests.projects import Project, project
 __all__ = ["commands", "project"]
 
 UNTIL_ALLOWED = """
-op.get_bind()  # who only looks at the revision, without a database, ends here
+op.get_bind().execute(sa.text("SELECT 1")).scalar()  # whoever only looks, without a database, ends here
 import pathlib, time
 pathlib.Path("begun").touch()
 while not pathlib.Path("allowed").exists():
@@ -26,7 +26,7 @@ def many(project: Project, count: int) -> list[str]:
     """So many databases that share one history."""
     names = [f"d{number:03}" for number in range(count)]
     shared = ", ".join(f"Database({name!r}, 'sqlite:///{name}.db', migrations='one')" for name in names)
-    (project.folder / "app.py").write_text(DECLARE.format(shared))
+    project.write(DECLARE.format(shared))
     project.users("../one")
     return names
 
@@ -143,7 +143,7 @@ def test_many_on_a_terminal(project: Project) -> None:
         assert 0 == terminal.end()
 
     assert "now at r1" not in terminal.text
-    assert "30 databases" in terminal.text
+    assert "Done: 30 databases." in terminal.text
 
 
 def test_many_in_a_log(project: Project) -> None:

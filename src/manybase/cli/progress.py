@@ -116,6 +116,7 @@ class Bars(Progress):
         )
         self.tasks: dict[str, TaskID] = {}
         self.few = False
+        self.unsaid = 0
         self.all = self.rich.add_task("all databases", total=None, what="looked at")
 
     def __enter__(self) -> Progress:
@@ -146,14 +147,20 @@ class Bars(Progress):
         self.rich.advance(self.all)
         if error is not None:
             printing.complain(outcomes.text(database, error))
-        elif self.few and (line := self.line(database)):
-            printing.say(line)
+        elif line := self.line(database):
+            if self.few:
+                printing.say(line)
+            else:
+                self.unsaid += 1
 
     def stops(self) -> None:
         self.rich.update(self.all, what=STOPPING)
 
     def leave(self) -> None:
         self.rich.stop()
+        if self.unsaid:
+            printing.say(f"Done: {outcomes.databases_of(self.unsaid)}.")
+            self.unsaid = 0
 
     @contextmanager
     def paused(self) -> Iterator[None]:
