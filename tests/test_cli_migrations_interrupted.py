@@ -39,7 +39,7 @@ def test_interrupted(project: Project, isolation: str) -> None:
     project.users("shop", "audit")
     project.revision("shop", "r2", "r1", UNTIL_ALLOWED)
     project.revision("shop", "r3", "r2", "pass")
-    upgrade = ("upgrade", "--jobs", "1", "--isolation", isolation)
+    upgrade = ("upgrade", "--yes", "--jobs", "1", "--isolation", isolation)
 
     with project.started(*upgrade, "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         begun(project, process)

@@ -1,5 +1,6 @@
 """`--isolation process`: each database in a process of its own, and one report of all of them."""
 
+import os
 import sys
 
 import pytest
@@ -15,10 +16,10 @@ import os
 from alembic import context
 from sqlalchemy import create_engine
 
-assert "MIGRATED" not in os.environ, "another database was here before"
-os.environ["MIGRATED"] = "yes"
+url = context.config.get_main_option("sqlalchemy.url")
+assert url == os.environ.setdefault("MIGRATED", url), "another database was here before"
 print("printed")
-engine = create_engine(context.config.get_main_option("sqlalchemy.url"))
+engine = create_engine(url)
 with engine.connect() as connection:
     context.configure(connection=connection)
     with context.begin_transaction():
@@ -56,13 +57,18 @@ def test_downgrade_as_json(isolated: Project) -> None:
     assert [["r1"], []] == [document["done"][0][each] for each in ("before", "after")]
 
 
-def test_environment_that_changes_its_process(isolated: Project) -> None:
+def test_environment_that_changes_its_process(isolated: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each runs in a fresh one."""
+    monkeypatch.setenv("MIGRATED", "")
+    monkeypatch.delenv("MIGRATED")  # and again at the end
     for name in ("shop", "audit"):
         (isolated.folder / "migrations" / name / "env.py").write_text(ENVIRONMENT)
 
+    together = isolated("upgrade", "--json", "--yes", "--jobs", "1")
+    os.environ.pop("MIGRATED")
     ran = isolated("upgrade", "--isolation", "process", "--json", "--yes", "--jobs", "1")
 
+    assert 1 == together.code
     assert [0, {"shop", "audit"}] == [ran.code, {each["database"] for each in ran.json["done"]}]
 
 
