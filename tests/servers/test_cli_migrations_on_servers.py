@@ -130,7 +130,7 @@ def test_setup_creates_databases(project: Project, urls: dict[str, URL]) -> None
     try:
         first, second = project("setup", "--json"), project("setup", "--json")
 
-        assert [0, 0] == [first.code, second.code]
+        assert [0, 0] == [first.code, second.code], first.out
         assert [set(fresh), []] == [set(first.json["created"]), second.json["created"]]
         assert all("users" in tables(url) for url in fresh.values())
     finally:
