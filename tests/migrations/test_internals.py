@@ -84,15 +84,14 @@ def test_one_inside_another(connection: Connection) -> None:
 
 def test_command_of_alembic(tmp_path: Path) -> None:
     """What a program does with Alembic itself goes on working in the same process."""
-    command.init(Config(), str(tmp_path / "alembic"))
+    command.init(Config(tmp_path / "alembic.ini"), str(tmp_path / "alembic"))
     write_chain(tmp_path / "alembic", 2)
-    config = Config(stdout=(tmp_path / "out").open("w"))
-    config.set_main_option("script_location", str(tmp_path / "alembic"))
+    config = Config(tmp_path / "alembic.ini")
     config.set_main_option("sqlalchemy.url", f"sqlite:///{tmp_path / 'db'}")
+    config.attributes["configure_logger"] = False
 
     command.upgrade(config, "head")
 
     engine = create_engine(f"sqlite:///{tmp_path / 'db'}")
     assert {"alembic_version", "t1", "t2"} == {*inspect(engine).get_table_names()}
     engine.dispose()
-    config.stdout.close()

@@ -49,6 +49,11 @@ def test_one_at_a_time(place: Place) -> None:
     assert (False, True) == place.run(body)
 
 
+def without_time(holder: str | None) -> str:
+    """MariaDB counts whole seconds, from a moment that it rounds each time."""
+    return str(holder).partition(" since ")[0]
+
+
 @every_place
 def test_it_gives_up_and_names_the_holder(place: Place) -> None:
     """After the timeout an error tells who has the lock, and no secret."""
@@ -61,8 +66,9 @@ def test_it_gives_up_and_names_the_holder(place: Place) -> None:
 
     known, error = place.run(body)
 
-    assert ("shop", 0.5, known) == (error.database, error.seconds, error.holder)
+    assert ("shop", 0.5) == (error.database, error.seconds)
     assert re.fullmatch(HOLDER, str(known))
+    assert without_time(known) == without_time(error.holder)
     assert PASSWORD not in str(error)
 
 

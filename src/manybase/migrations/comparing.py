@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import CreateForeignKeyOp, CreateTableOp, ModifyTableOps, OpContainer
-from sqlalchemy import MetaData, Table
+from sqlalchemy import Column, Integer, MetaData, Numeric, Table
 from sqlalchemy.schema import Constraint, SchemaItem
 
 from manybase.engines import Databases
@@ -40,7 +41,7 @@ class Comparison:
             "include_schemas": bool(self.schemas - {None}),
             "process_revision_directives": self.process,
             "compare_type": True,
-            "compare_server_default": True,
+            "compare_server_default": differs,
             "render_item": render_item,
         }
 
@@ -82,6 +83,28 @@ def leave_out_keys(container: OpContainer) -> None:
             container.ops.remove(each)
         elif isinstance(each, (ModifyTableOps, OpContainer)):
             leave_out_keys(each)
+
+
+def differs(_: Any, __: Any, column: Column[Any], found: str | None, ___: Any, wanted: str | None) -> bool | None:
+    """Whether a server default is another one; None leaves that to Alembic. MariaDB writes defaults in its own way."""
+    if found is None or wanted is None:
+        return None
+    if {now(found), now(wanted)} == {True}:
+        return False
+    if isinstance(column.type, (Integer, Numeric)) and number(found) == number(wanted) is not None:
+        return False
+    return None
+
+
+def now(default: str) -> bool:
+    return default.lower().removesuffix("()") in ("now", "current_timestamp")
+
+
+def number(default: str) -> Decimal | None:
+    try:
+        return Decimal(default.strip("'()"))
+    except InvalidOperation:
+        return None
 
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> bool:

@@ -59,7 +59,7 @@ def is_missing(databases: Databases, database: Database, error: DBAPIError, *, a
     try:
         with connect(databases, server_of(database, url), asyncio=asyncio) as connection:
             found = text("SELECT count(*) FROM pg_database WHERE datname = :name").bindparams(name=url.database)
-            return connection.scalar(found) == 0
+            return bool(connection.scalar(found) == 0)
     except DBAPIError:
         return False
 

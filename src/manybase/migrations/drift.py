@@ -37,14 +37,13 @@ def drift(target: Target) -> Drift:
             raise ConfigurationError(
                 f"The env.py of {target.name!r} gives no target_metadata: there is nothing to compare it with."
             )
-        script = produce_migrations(context, metadata)
-        for directive in (context.opts.get("process_revision_directives") and [script]) or []:
-            context.opts["process_revision_directives"](context, heads, [directive])
-        operations = script.upgrade_ops
-        if operations is not None and not operations.is_empty():
-            words = MigrationContext.configure(dialect=context.dialect)  # one with scripts would ask for metadata again
-            code = render_python_code(operations, render_as_batch=False, migration_context=words)
-            found.extend(statements(code))
+        directives = [produce_migrations(context, metadata)]
+        if process := context.opts.get("process_revision_directives"):
+            process(context, heads, directives)
+        words = MigrationContext.configure(dialect=context.dialect)  # one with scripts would ask for metadata again
+        for directive in directives:
+            for operations in directive.upgrade_ops_list:
+                found.extend(statements(render_python_code(operations, migration_context=words)))
         return ()
 
     try:

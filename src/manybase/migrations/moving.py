@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from threading import Event
 
 from manybase.engines import Databases
@@ -112,10 +112,16 @@ def agreeing(_: Sequence[Plan]) -> None: ...
 
 def refuse_data_loss(plans: Sequence[Plan]) -> None:
     """Raise ``DestructiveMigration`` where a plan would lose data."""
-    losses = {each.database: [risk for risk in risks_of(each) if risk.loses_data] for each in plans}
-    told = [f"{name}: {risk.where} ({risk.revision})" for name, found in losses.items() for risk in found]
+    told: dict[str, list[str]] = {}
+    known: dict[Hashable, list[Risk]] = {}
+    for each in plans:
+        same = each.history, each.direction, each.dialect, each.revisions
+        if same not in known:
+            known[same] = [risk for risk in risks_of(each) if risk.loses_data]
+        if known[same]:
+            told[each.database] = [f"{each.database}: {risk.where} ({risk.revision})" for risk in known[same]]
     if told:
-        raise DestructiveMigration([name for name, found in losses.items() if found], told)
+        raise DestructiveMigration(told, [loss for losses in told.values() for loss in losses])
 
 
 def risks_of(plan: Plan) -> list[Risk]:

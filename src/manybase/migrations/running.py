@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+import signal
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
+from types import FrameType
 from typing import Generic, TypeVar
 
+from manybase.concurrency import handlers_here
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError, PartlyMigrated
 from manybase.migrations.environments import Target, in_database
@@ -65,12 +69,32 @@ class Run(Generic[T]):
     def over(self, places: Sequence[Place]) -> Outcome[T]:
         alone = [each for each in places if self._stays_in_thread(each[1])]
         others = [each for each in places if each not in alone]
-        for place in alone:
-            self._take(place, partial(self._one, *place))
         first = others[: self.canary]
-        self._together(first, keep_going=False)
-        self._together(others[len(first) :], keep_going=self.keep_going)
+        with self._stopping_gently():
+            for place in alone:
+                self._take(place, partial(self._one, *place))
+            self._together(first, keep_going=False)
+            self._together(others[len(first) :], keep_going=self.keep_going)
         return self.outcome
+
+    @contextmanager
+    def _stopping_gently(self) -> Iterator[None]:
+        """Inside, the first Ctrl-C only says that no more is to begin; the second does what it did before."""
+        handlers = handlers_here()
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self.stopping.is_set():
+                handlers[number](number, frame)
+            self.outcome.interrupted = True
+            self.stopping.set()
+
+        for number in handlers:
+            signal.signal(number, stop)
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
     def _together(self, places: Sequence[Place], *, keep_going: bool) -> None:
         left = list(reversed(places))
@@ -82,23 +106,13 @@ class Run(Generic[T]):
                     running[pool.submit(self._one, *place)] = place
                 if not running:
                     break
-                for future in self._ended(running):
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
                     place = running.pop(future)
                     self._take(place, future.result)
         self.outcome.pending += [name for _, name in reversed(left)]
 
     def _goes_on(self, *, keep_going: bool) -> bool:
         return not self.stopping.is_set() and (keep_going or not self.outcome.failed)
-
-    def _ended(self, running: Iterable[Future[T]]) -> set[Future[T]]:
-        try:
-            return wait(running, return_when=FIRST_COMPLETED).done
-        except KeyboardInterrupt:
-            if self.stopping.is_set():  # the second time
-                raise
-            self.outcome.interrupted = True
-            self.stopping.set()
-            return set()
 
     def _one(self, history: History, name: str) -> T:
         self.observer.begins(name)
@@ -126,7 +140,7 @@ def places(databases: Databases, names: Collection[str] | None) -> list[Place]:
     """The databases that are named, or all, with their histories."""
     found = histories(databases, names)
     for history in found:
-        assert history.scripts  # read before any thread begins: what is wrong with them is told at once
+        history.load()
     order = {name: (history, name) for history in found for name in history.databases}
     return [order[name] for name in databases.names if name in order]
 

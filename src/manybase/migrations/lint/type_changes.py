@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
-from manybase.migrations.spelling import Spelled
+from manybase.migrations.lint.spelling import Spelled
 
 LONGER = {("DATE", "TIMESTAMP"), ("DATE", "DATETIME"), ("TIMESTAMP", "DATETIME"), ("DATETIME", "TIMESTAMP")}
 BYTES = (1, 4)  # that a character may take

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic.operations import ops
 
-from manybase.migrations.places import Place, Risks, table_name
+from manybase.migrations.lint.places import Place, Risks, table_name
 
 ONLINE = "Run it while nobody writes to the table, or use pt-online-schema-change or gh-ost."
 

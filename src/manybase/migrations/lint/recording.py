@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
 from sqlalchemy import ClauseElement, Connection, create_mock_engine
 
-from manybase.migrations.steps import Copied, Failed, Operation, Step
+from manybase.migrations.lint.steps import Copied, Failed, Operation, Step
 
 PLAIN_FOR_SQLITE = (ops.AddColumnOp, ops.CreateIndexOp, ops.DropIndexOp)
 

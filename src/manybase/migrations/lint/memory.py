@@ -6,7 +6,7 @@ from typing import TypeGuard
 
 from alembic.operations import ops
 
-from manybase.migrations.steps import Operation
+from manybase.migrations.lint.steps import Operation
 
 Table = tuple[str | None, str]
 

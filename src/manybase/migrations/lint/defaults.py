@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ClauseElement, DefaultClause, Dialect, FetchedValue
 from sqlalchemy.exc import SQLAlchemyError
 
-from manybase.migrations.statements import plain
+from manybase.migrations.lint.statements import plain
 
 STABLE = re.compile(
     "now|(transaction|statement|current|local|utc|unix|to)_?timestamp|timezone|date_trunc|make_(date|interval)|"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from manybase.migrations.lint import risks
-from tests.migrations.histories import (
+from tests.migrations.lint.histories import (
     EMAIL,
     EVERYWHERE,
     MYSQLS,
@@ -108,6 +108,11 @@ CASES: Cases = [
         "op.add_column('users', sa.Column('id', sa.Text, primary_key=True))",
         EVERYWHERE,
         [("not null", "column users.id")],
+    ),
+    (
+        "op.add_column('users', sa.Column('number', sa.Integer, sa.Identity(), nullable=True))",
+        (SQLITE,),
+        [],  # which knows no identity
     ),
     # Constraints that a new column brings along
     (

@@ -13,7 +13,7 @@ from alembic.operations import MigrateOperation, Operations
 from alembic.util import ModuleClsProxy
 
 from manybase.migrations.lint import risks
-from tests.migrations.histories import (
+from tests.migrations.lint.histories import (
     MYSQL,
     POSTGRESQL,
     SQLITE,

@@ -8,13 +8,13 @@ from alembic.operations import ops
 from alembic.script import Script
 from sqlalchemy import Dialect, make_url
 
-from manybase.migrations.memory import Made
-from manybase.migrations.places import Place
-from manybase.migrations.recording import record
-from manybase.migrations.risk import Kind, Risk
-from manybase.migrations.rules import risks_of
-from manybase.migrations.statements import operations_in
-from manybase.migrations.steps import Operation, Step
+from manybase.migrations.lint.memory import Made
+from manybase.migrations.lint.places import Place
+from manybase.migrations.lint.recording import record
+from manybase.migrations.lint.risk import Kind, Risk
+from manybase.migrations.lint.rules import risks_of
+from manybase.migrations.lint.statements import operations_in
+from manybase.migrations.lint.steps import Operation, Step
 
 __all__ = ["Kind", "Risk", "risks"]
 

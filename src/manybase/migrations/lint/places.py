@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from alembic.operations import ops
 from sqlalchemy import Dialect
 
-from manybase.migrations.memory import named
-from manybase.migrations.risk import Kind, Risk
-from manybase.migrations.steps import Operation
+from manybase.migrations.lint.memory import named
+from manybase.migrations.lint.risk import Kind, Risk
+from manybase.migrations.lint.steps import Operation
 
 Risks = Iterator[Risk]
 

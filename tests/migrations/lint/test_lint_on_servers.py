@@ -8,8 +8,8 @@ from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from manybase.migrations.lint import risks
-from tests.migrations.histories import MARIADB, POSTGRESQL, revisions
-from tests.migrations.test_type_changes import TYPES
+from tests.migrations.lint.histories import MARIADB, POSTGRESQL, revisions
+from tests.migrations.lint.test_type_changes import TYPES
 
 pytestmark = pytest.mark.server
 

@@ -9,10 +9,10 @@ from functools import singledispatch
 
 from alembic.operations import ops
 
-from manybase.migrations.column_rules import add_column, alter_column
-from manybase.migrations.constraint_rules import add_constraint, create_index, drop_index
-from manybase.migrations.places import Place, Risks, column, table_name
-from manybase.migrations.steps import Compacted, Copied, Dropped, Emptied, Failed, Operation
+from manybase.migrations.lint.column_rules import add_column, alter_column
+from manybase.migrations.lint.constraint_rules import add_constraint, create_index, drop_index
+from manybase.migrations.lint.places import Place, Risks, column, table_name
+from manybase.migrations.lint.steps import Compacted, Copied, Dropped, Emptied, Failed, Operation
 
 TWO_STEPS = "Release code that does not use it first, keep a backup, and drop it in a later release."
 

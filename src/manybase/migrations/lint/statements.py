@@ -14,7 +14,7 @@ from sqlalchemy import Column, Computed, Dialect, Executable, Identity, TextClau
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import UserDefinedType
 
-from manybase.migrations.steps import Compacted, Dropped, Emptied, Operation
+from manybase.migrations.lint.steps import Compacted, Dropped, Emptied, Operation
 
 Match = re.Match[str]
 Found = Iterator[Operation]

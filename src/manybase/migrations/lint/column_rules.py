@@ -8,12 +8,12 @@ from alembic.operations import ops
 from sqlalchemy import Column, Integer
 from sqlalchemy.types import TypeEngine, to_instance
 
-from manybase.migrations.constraint_rules import foreign_key, index, unique
-from manybase.migrations.defaults import is_volatile
-from manybase.migrations.places import Place, Risks, column, table_name
-from manybase.migrations.risk import Risk
-from manybase.migrations.spelling import spelled
-from manybase.migrations.type_changes import loses, rewrites
+from manybase.migrations.lint.constraint_rules import foreign_key, index, unique
+from manybase.migrations.lint.defaults import is_volatile
+from manybase.migrations.lint.places import Place, Risks, column, table_name
+from manybase.migrations.lint.risk import Risk
+from manybase.migrations.lint.spelling import spelled
+from manybase.migrations.lint.type_changes import loses, rewrites
 
 BOTH_NAMES = (
     "Add the new one beside the old, let the code write both and then read the new one, and drop the old one in a "

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from manybase.migrations.lint import risks
-from tests.migrations.histories import (
+from tests.migrations.lint.histories import (
     EMAIL,
     EVERYWHERE,
     MYSQLS,
