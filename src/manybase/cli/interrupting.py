@@ -12,21 +12,30 @@ from typing import Any
 INTERRUPTED = 130
 
 
+class Stopping(threading.Event):
+    """Somebody asked to stop: when that is set, whoever sets it, ``told`` is called."""
+
+    def __init__(self, told: Callable[[], None]) -> None:
+        super().__init__()
+        self.told = told
+
+    def set(self) -> None:
+        super().set()
+        self.told()
+
+
 @contextmanager
-def interruptible(stop: Callable[[], None], leave: Callable[[], None]) -> Iterator[None]:
-    """The first Ctrl-C calls ``stop``; the second calls ``leave``, and ends the process at once.
+def interruptible(stopping: threading.Event, leave: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C asks to stop between two revisions; the second calls ``leave``, and ends the process at once.
 
     An exception, as Python raises one, would come in the middle of anything.
     """
-    again = False
 
     def interrupt(*_: Any) -> None:
-        nonlocal again
-        if again:
+        if stopping.is_set():
             leave()
             os._exit(INTERRUPTED)
-        again = True
-        stop()
+        stopping.set()
 
     with handling(interrupt):
         yield

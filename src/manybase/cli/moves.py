@@ -11,12 +11,12 @@ from manybase import migrations
 from manybase.cli import outcomes, printing, progress, risks
 from manybase.cli.answers import Answer
 from manybase.cli.application import UsageError
-from manybase.cli.interrupting import interruptible
+from manybase.cli.interrupting import Stopping, interruptible
 from manybase.cli.risks import Danger, losses
 from manybase.cli.wishes import Wish
 from manybase.engines import Databases
 from manybase.errors import DestructiveMigration, listed
-from manybase.migrations import Migrated, Outcome, Plan
+from manybase.migrations import Migrated, Order, Outcome, Plan
 from manybase.migrations.running import places
 from manybase.migrations.stepping import Direction
 
@@ -35,7 +35,7 @@ class Watch:
         self.databases = databases
         self.wish = wish
         self.progress = progress.shown(json=wish.json)
-        self.order = migrations.ordered(direction, revision, wish.lock_timeout, self.progress)
+        self.order = Order(direction, revision, wish.lock_timeout, self.progress, Stopping(self.stops))
         self.losses: list[Danger] = []
         self.on_stop: Callable[[], None] = lambda: None
 
@@ -47,8 +47,7 @@ class Watch:
         self.losses += found
         risks.agree(found, self.progress, yes=self.wish.yes, json=self.wish.json)
 
-    def stop(self) -> None:
-        self.order.stopping.set()
+    def stops(self) -> None:
         self.on_stop()
         self.progress.stops()
 
@@ -58,7 +57,7 @@ class Watch:
 
     def over(self, run: Callable[[Watch], Outcome[Migrated]]) -> Answer:
         try:
-            with self.progress, interruptible(self.stop, self.leave):
+            with self.progress, interruptible(self.order.stopping, self.leave):
                 outcome = run(self)
         except KeyboardInterrupt:  # at the question
             every = [name for _, name in places(self.databases, self.wish.names)]
