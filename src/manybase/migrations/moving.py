@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
+from threading import Event
 
 from manybase.concurrency import to_the_end
 from manybase.engines import Databases
@@ -144,6 +145,7 @@ def setup(
     lock_timeout: float = 60.0,
     observer: Observer | None = None,
     agree: Agree = agreeing,
+    stopping: Event | None = None,
 ) -> tuple[list[str], Outcome[Migrated]]:
     """Create the databases that are missing, where the server allows it, then upgrade all: which were created, and how
     it went. Can be done again and again."""
@@ -155,10 +157,10 @@ def setup(
         creating.keep_decisions(databases, target)
 
     every = places(databases, names)
-    made = Run(databases, create, jobs=how.jobs, keep_going=how.keep_going).over(every)
-    if made.failed and not how.keep_going:
-        return created, Outcome(failed=made.failed, pending=[*made.done, *made.pending])
-    order = ordered("upgrade", "head", lock_timeout, observer)
+    order = Order("upgrade", "head", lock_timeout, observer or Silent(), stopping or Event())
+    made = Run(databases, create, jobs=how.jobs, keep_going=how.keep_going, stopping=order.stopping).over(every)
+    if (made.failed and not how.keep_going) or order.stopping.is_set():
+        return created, Outcome(failed=made.failed, pending=[*made.done, *made.pending], interrupted=made.interrupted)
     outcome = run(databases, order, names=list(made.done), how=how, agree=agree)
     outcome.failed.update(made.failed)
     return created, outcome
