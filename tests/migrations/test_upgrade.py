@@ -1,6 +1,8 @@
 """Several databases brought to a revision: what is done, what is not, and what is said about it."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +20,8 @@ from manybase import (
     PendingMigrations,
     UnknownDatabase,
 )
-from manybase.migrations import aupgrade, downgrade, merge, require, stamp, status, upgrade
+from manybase.migrations import Silent, aupgrade, downgrade, merge, require, stamp, status, upgrade
+from manybase.migrations.locks import lock
 from tests.migrations.revisions import write_chain, write_revision
 from tests.servers.server import Server
 
@@ -361,6 +364,23 @@ def test_task_that_is_cancelled(tmp_path: Path) -> None:
     (at,) = current(databases)["shop"] or ("none",)
     assert at in ("none", "rev001", "rev002", "rev003")
     assert ("rev005",) == upgrade(databases)[0].after
+
+
+def test_interruption_while_somebody_else_has_the_lock(tmp_path: Path) -> None:
+    """It does not wait until the end of its patience."""
+    databases = files(tmp_path, "shop")
+    write_chain(tmp_path / "shop", 1)
+
+    class Interrupting(Silent):
+        def waits(self, database: str, holder: str) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    engine = create_engine(f"sqlite:///{tmp_path}/shop.db")
+    with lock(engine, "shop", timeout=1), pytest.raises(KeyboardInterrupt):
+        upgrade(databases, lock_timeout=600, observer=Interrupting())
+    engine.dispose()
+
+    assert set() == tables(f"sqlite:///{tmp_path}/shop.db")
 
 
 def test_database_in_memory(tmp_path: Path) -> None:
