@@ -100,5 +100,8 @@ def keep_decisions(databases: Databases, target: Target) -> None:
         return
     if target.dialect not in (*MYSQL, "postgresql", "sqlite"):
         return
-    with target.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        decision.create(connection)
+    try:
+        with target.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            decision.create(connection)
+    except DBAPIError as error:
+        raise MigrationFailed(target.name, cause(error)) from error

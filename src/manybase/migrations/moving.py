@@ -149,18 +149,19 @@ def setup(
 ) -> tuple[list[str], Outcome[Migrated]]:
     """Create the databases that are missing, where the server allows it, then upgrade all: which were created, and how
     it went. Can be done again and again."""
-    created: list[str] = []
 
-    def create(target: Target) -> None:
-        if creating.create_missing(databases, target.name, asyncio=target.asyncio):
-            created.append(target.name)
+    def create(target: Target) -> bool:
+        missing = creating.create_missing(databases, target.name, asyncio=target.asyncio)
         creating.keep_decisions(databases, target)
+        return missing
 
     every = places(databases, names)
     order = Order("upgrade", "head", lock_timeout, observer or Silent(), stopping or Event())
     made = Run(databases, create, jobs=how.jobs, keep_going=how.keep_going, stopping=order.stopping).over(every)
+    created = [name for name, missing in made.done.items() if missing]
     if (made.failed and not how.keep_going) or order.stopping.is_set():
         return created, Outcome(failed=made.failed, pending=[*made.done, *made.pending], interrupted=made.interrupted)
     outcome = run(databases, order, names=list(made.done), how=how, agree=agree)
     outcome.failed.update(made.failed)
+    outcome.sort(databases.names)
     return created, outcome

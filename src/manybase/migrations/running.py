@@ -28,12 +28,18 @@ Agree = Callable[[Sequence[Plan]], None]
 
 @dataclass
 class Outcome(Generic[T]):
-    """What came of each database: ``done`` in the order in which they ended, ``pending`` those not begun."""
+    """What came of each database, in the order of their declaration; ``pending`` are those not begun."""
 
     done: dict[str, T] = field(default_factory=dict)
     failed: dict[str, Exception] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
     interrupted: bool = False
+
+    def sort(self, names: Sequence[str]) -> None:
+        place = {name: number for number, name in enumerate(names)}.__getitem__
+        self.done = {name: self.done[name] for name in sorted(self.done, key=place)}
+        self.failed = {name: self.failed[name] for name in sorted(self.failed, key=place)}
+        self.pending.sort(key=place)
 
 
 class Run(Generic[T]):
@@ -75,6 +81,7 @@ class Run(Generic[T]):
                 self._take(place, partial(self._one, *place))
             self._together(first, keep_going=False)
             self._together(others[len(first) :], keep_going=self.keep_going)
+        self.outcome.sort(self.databases.names)
         return self.outcome
 
     @contextmanager
