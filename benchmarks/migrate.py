@@ -207,6 +207,7 @@ def measure(title: str, every: dict[str, Way], fresh: Fresh, count: int, rounds:
         for name in [*every][start:] + [*every][:start]:
             first, second = migrated(every[name], fresh, count)
             costs[name].append(first)
+            print(f"round {round_ + 1}, {count} {title}, {name}: {first}", file=sys.stderr, flush=True)
             if name == ours:
                 again.append(second)
     print(f"\n{count} {title}, {REVISIONS} revisions each: median of {rounds} rounds; load average {load()}")
