@@ -110,11 +110,10 @@ def ways(jobs: int, dbwarden: Path | None) -> dict[str, Way]:
         "a loop of alembic upgrade head": Way(with_processes),
         "Alembic's commands in one process": Way(with_one_process),
     }
-    every = tuple(f"{number:04}" for number in range(1, REVISIONS + 1))
-    for option in ("", "--defer-snapshots") if dbwarden else ():
-        prepare = partial(
-            migrate_dbwarden.prepare, program=dbwarden, revisions=REVISIONS, options=[option] if option else []
-        )
-        name = f"dbwarden migrate --all {option}".strip()
-        found[name] = Way(prepare, "SELECT version FROM _dbwarden_migrations", every)
+    if dbwarden is not None:
+        every = tuple(f"{number:04}" for number in range(1, REVISIONS + 1))
+        for options in ([], ["--defer-snapshots"]):
+            prepare = partial(migrate_dbwarden.prepare, program=dbwarden, revisions=REVISIONS, options=options)
+            name = " ".join(["dbwarden migrate --all", *options])
+            found[name] = Way(prepare, "SELECT version FROM _dbwarden_migrations", every)
     return found
