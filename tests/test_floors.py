@@ -14,15 +14,15 @@ PACKAGE = Path(__file__).parents[1] / "src" / "manybase"
 # one floor as a whole.
 FLOORS = [
     "errors",
-    "claims concurrency database drivers forking gid learned models refusals relationships schema scope slots steps "
-    "unfinished watchdog wire",
+    "claims concurrency database drivers extras forking gid learned models refusals relationships schema scope slots "
+    "steps unfinished watchdog wire",
     "ownership routing tables twophase",
     "connecting decision engines sharing",
     "atomic attaching commit coordinators enlisted journals participants prepared_slots recovery sequence "
     "untransactional",
     "session",
     "aio",
-    "doctor health migrations recovering testing",
+    "doctor health migrations pending recovering testing",
     "__init__ cli fastapi",
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}

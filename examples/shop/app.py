@@ -15,7 +15,7 @@ def anyone() -> None:
     """Who may see the state of each database: in this demonstration everybody. Put your own check here."""
 
 
-app = FastAPI(title="manybase shop", lifespan=lifespan(databases))
+app = FastAPI(title="manybase shop", lifespan=lifespan(databases, migrations="require"))
 app.include_router(router)
 app.include_router(pages.router)
 app.include_router(health_router(databases, details=Depends(anyone)))

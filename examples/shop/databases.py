@@ -6,11 +6,14 @@ No URL stands here, so each comes from the environment when first needed: ``MANY
 
 from manybase import Database, Databases
 
+REGIONS = "examples.shop:migrations/regions"
+
 databases = Databases(
     Database("shop", models="examples.shop.shop_models", default=True),  # what there is: users, products
     Database("analytics", models="examples.shop.analytics_models"),  # what happened: orders, events
     Database("audit", models="examples.shop.audit_models"),  # who did what, and how it ended
-    # The same tables in two places. A request chooses one of them: see sessions.py.
-    Database("eu", models="examples.shop.region_models", shared_models=True),
-    Database("us", models="examples.shop.region_models", shared_models=True),
+    # The same tables in two places. A request chooses one of them: see sessions.py. Their history is one, too.
+    Database("eu", models="examples.shop.region_models", shared_models=True, migrations=REGIONS),
+    Database("us", models="examples.shop.region_models", shared_models=True, migrations=REGIONS),
+    migrations="examples.shop:migrations",  # a folder of this package, wherever the program is started
 )

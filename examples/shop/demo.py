@@ -1,4 +1,4 @@
-"""The demonstration: create and seed the databases, show a tour, then serve the application."""
+"""The demonstration: migrate and seed the databases, show a tour, then serve the application."""
 
 import argparse
 import os
@@ -16,6 +16,7 @@ from examples.shop.seed import create_and_seed
 from examples.shop.serving import HOST, listen, serving
 from examples.shop.terminal import BOLD, DIM, GREEN, RED, Terminal, standard_output
 from examples.shop.tour import tour
+from manybase.migrations import histories
 
 DATA = Path(__file__).parent / "data"
 PORT = 8000
@@ -62,7 +63,7 @@ def run(asked: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def show(terminal: Terminal) -> bool:
-    """Create, seed, and the tour; on a port that nobody knows, so that no other client comes in between."""
+    """Migrate, seed, and the tour; on a port that nobody knows, so that no other client comes in between."""
     create_and_seed()
     introduce(terminal)
     with listen(0) as listening, serving(listening):
@@ -76,6 +77,10 @@ def introduce(terminal: Terminal) -> None:
         url = database.resolve_url()
         file = f", {url.database}" if url.get_backend_name() == "sqlite" else ""  # of a server, nothing else is told
         terminal.pair(database.name, f"{url.get_backend_name()}{file}", indent=4)
+    terminal.line()
+    terminal.line(
+        f"Each is at its head, {len(databases)} databases by {len(histories(databases))} histories.", indent=4
+    )
 
 
 def guided(guide: Guide, terminal: Terminal) -> bool:

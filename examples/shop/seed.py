@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from examples.shop.analytics_models import Event, Order
@@ -12,6 +12,7 @@ from examples.shop.databases import databases
 from examples.shop.region_models import Parcel
 from examples.shop.shop_models import Product, User
 from manybase import ManybaseError, Session
+from manybase.migrations import upgrade
 
 PEOPLE = ("Ada Lovelace", "Grace Hopper", "Edgar Codd", "Barbara Liskov")
 CATALOGUE = (("Green tea", 450, 500), ("Teapot", 2900, 200), ("Two cups", 1800, 300), ("Honey", 700, 400))
@@ -19,9 +20,13 @@ CITIES = {"eu": ("Lisbon", "Ghent", "Tallinn"), "us": ("Portland", "Austin")}
 
 
 def create_and_seed() -> None:
-    """The missing tables of all databases, and rows in those that are empty."""
+    """All databases brought to the head of their history, and rows in those that are empty."""
     for name in databases.names:
-        create_tables(name)
+        check(name)
+    try:
+        upgrade(databases)
+    except ManybaseError as error:
+        sys.exit(str(error))
     with Session(databases) as session, session.begin():
         models = (User, Product, Order, Event, AuditEntry)
         if all(session.scalar(select(model.id).limit(1)) is None for model in models):
@@ -32,20 +37,28 @@ def create_and_seed() -> None:
                 session.add_all(Parcel(city=city) for city in cities)
 
 
-def create_tables(name: str) -> None:
-    """The first contact with a database: what is wrong with its URL or its server is told here."""
+def check(name: str) -> None:
+    """The first contact with a database: what is wrong with its URL, its server or its tables is told here."""
     try:
-        databases.engine(name)  # some routes are sync, so the application needs a driver of each kind
-        asyncio.run(create_missing(name))
+        engine = databases.engine(name)  # some routes are sync, so the application needs a driver of each kind
+        asyncio.run(connect(name))
+        found = inspect(engine).get_table_names()
+        databases.load()
+        if "alembic_version" not in found and any(table.name in found for table in databases.tables(name)):
+            sys.exit(
+                f"Database {name!r} has tables, and no history of them: an earlier version of this demonstration made "
+                "them. Start from scratch, without --keep and in another database if it is on a server."
+            )
     except ManybaseError as error:
         sys.exit(str(error))
     except DBAPIError as error:
         sys.exit(f"Database {name!r} cannot be used: {error.orig}")
 
 
-async def create_missing(name: str) -> None:
+async def connect(name: str) -> None:
     try:
-        await databases.acreate_all(name)
+        async with databases.async_engine(name).connect():
+            pass
     finally:
         await databases.adispose()
 

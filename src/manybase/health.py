@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, select
@@ -21,13 +21,14 @@ from manybase.engines import Databases
 from manybase.errors import ConfigurationError
 from manybase.gid import Gid, Xid
 from manybase.participants import MYSQL, backend_of
+from manybase.pending import Pending, Schema
 from manybase.recovery import MIN_AGE
 from manybase.twophase import mysql, postgresql
 from manybase.wire import mysql_code, sqlstate
 
 T = TypeVar("T")
 InDoubt = tuple[int | None, float | None]
-NOTHING_KNOWN: InDoubt = None, None
+NOTHING_KNOWN = None, None
 OLD = 2 * MIN_AGE  # seconds after which recovery should have ended a transaction
 RARELY = 30  # seconds
 
@@ -40,7 +41,8 @@ ACCESS_DENIED_CODES = {1044, 1045, 1698}  # MySQL
 class DatabaseHealth:
     """What is known of one database; ``None`` where nothing is. ``error`` is a kind of failure, never driver text.
 
-    ``in_doubt`` transactions are prepared and not ended; "warn" says that recovery should have ended them.
+    ``in_doubt`` transactions are prepared and not ended; "warn" says that recovery should have ended them, or that
+    migrations are pending, of which those that an ``env.py`` runs are not known. ``lock_active``: somebody migrates it.
     """
 
     database: str
@@ -58,7 +60,7 @@ class Health:
     """Asks databases whether they answer: each within ``timeout`` seconds, at once, and once for all who ask meanwhile.
 
     An answer is kept for ``keep`` seconds, so that probes cost a database one statement per second however many ask.
-    What is in doubt is asked twice a minute, where something can be.
+    What is in doubt, and which migrations are pending, is asked twice a minute, where something can be.
     """
 
     def __init__(self, databases: Databases, *, timeout: float = 1.0, keep: float = 1.0) -> None:
@@ -69,7 +71,9 @@ class Health:
         self._asked: WeakKeyDictionary[
             asyncio.AbstractEventLoop, dict[str, tuple[float, asyncio.Task[DatabaseHealth]]]
         ] = WeakKeyDictionary()
-        self._in_doubt: dict[str, tuple[float, InDoubt]] = {}
+        self._pending = Pending(databases)
+        self._in_doubt = Rarely[InDoubt](self._ask_in_doubt, NOTHING_KNOWN, timeout / 2)
+        self._schema = Rarely[Schema](self._ask_schema, NOTHING_KNOWN, timeout / 2)
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -98,31 +102,36 @@ class Health:
         except Exception as error:
             return DatabaseHealth(database.name, "fail", connected=False, error=kind_of(error))
         latency = round((time.perf_counter() - start) * 1000, 1)
-        count, oldest = await self._ask_in_doubt(database)
-        status: Status = "warn" if oldest is not None and oldest > OLD else "ok"
+        (count, oldest), (pending, locked) = await asyncio.gather(
+            self._in_doubt.known(database), self._schema.known(database)
+        )
+        late = oldest is not None and oldest > OLD
         return DatabaseHealth(
             database.name,
-            status,
+            "warn" if late or pending else "ok",
             connected=True,
             latency_ms=latency,
+            pending_migrations=pending,
+            lock_active=locked,
             in_doubt=count,
             oldest_in_doubt_seconds=oldest,
         )
 
     async def _ask_in_doubt(self, database: Database) -> InDoubt:
-        """What was known half a minute ago is good enough, and that nothing is known is no failure."""
-        asked, known = self._in_doubt.get(database.name, (-RARELY, NOTHING_KNOWN))
-        if time.monotonic() - asked < RARELY or not self._may_be_in_doubt(database):
-            return known
-        known = NOTHING_KNOWN
-        with suppress(Exception):
-            async with asyncio.timeout(self._timeout / 2):
-                known = await self._run(database, partial(in_doubt, app=self.databases.app, name=database.name))
-        self._in_doubt[database.name] = time.monotonic(), known
-        return known
+        if not self._may_be_in_doubt(database):
+            return NOTHING_KNOWN
+        return await self._run(database, partial(in_doubt, app=self.databases.app, name=database.name))
 
     def _may_be_in_doubt(self, database: Database) -> bool:
         return len(self.databases) > 1 and backend_of(self.databases, database.name) in ("postgresql", *MYSQL)
+
+    async def _ask_schema(self, database: Database) -> Schema:
+        if not self._pending.may_have_migrations(database):
+            return NOTHING_KNOWN
+        history = await asyncio.to_thread(self._pending.history_of, database.name)
+        if history is None:
+            return NOTHING_KNOWN
+        return await self._run(database, partial(self._pending.ask, history=history, name=database.name))
 
     async def _run(self, database: Database, question: Callable[[Connection], T]) -> T:
         engine = self._engines.get(database.name) or self._make_engine(database)
@@ -141,6 +150,27 @@ class Health:
             engine = make_engine(database, alone)
         self._engines[database.name] = engine
         return engine
+
+
+class Rarely(Generic[T]):
+    """A question asked twice a minute: what was known then is good enough, and that nothing is known is no failure."""
+
+    def __init__(self, ask: Callable[[Database], Awaitable[T]], nothing: T, timeout: float) -> None:
+        self._ask = ask
+        self._nothing = nothing
+        self._timeout = timeout
+        self._answers: dict[str, tuple[float, T]] = {}
+
+    async def known(self, database: Database) -> T:
+        asked, known = self._answers.get(database.name, (-RARELY, self._nothing))
+        if time.monotonic() - asked < RARELY:
+            return known
+        known = self._nothing
+        with suppress(Exception):
+            async with asyncio.timeout(self._timeout):
+                known = await self._ask(database)
+        self._answers[database.name] = time.monotonic(), known
+        return known
 
 
 def connected(engine: Engine, question: Callable[[Connection], T]) -> T:

@@ -13,7 +13,7 @@ from sqlalchemy import URL, NullPool, create_engine
 
 from examples.shop.databases import databases
 from examples.shop.demo import options, run
-from examples.shop.seed import create_tables
+from examples.shop.seed import check
 from examples.shop.terminal import standard_output
 from tests.examples.program import run_demo, serving_demo
 from tests.servers.server import PASSWORD, Server
@@ -150,7 +150,7 @@ def test_demo_with_a_url_that_cannot_serve(url: str, reason: str, monkeypatch: p
     """It says what is wrong with it, without the password."""
     monkeypatch.setenv("MANYBASE_ANALYTICS_URL", url.format(PASSWORD))
     with pytest.raises(SystemExit) as end:
-        create_tables("analytics")
+        check("analytics")
 
     databases.dispose()
     assert reason in str(end.value)

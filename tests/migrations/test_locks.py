@@ -15,12 +15,16 @@ from sqlalchemy.util import await_only
 from manybase.errors import MigrationFailed, MigrationLocked
 from manybase.migrations.locks import guard, holder, lock
 from manybase.sharing import send
+from tests.atomic.torture import TORTURE
 from tests.migrations.lockers import Place, hold, hold_and_work, in_child, is_busy, places, wait_until
 from tests.servers.mixed import DRIVERS
 from tests.servers.server import PASSWORD, Server
 
 every_place = places("postgresql", "mariadb", "sqlite")
 every_server = places("postgresql", "mariadb")
+FEW = DRIVERS if TORTURE else (DRIVERS[0], DRIVERS[2])  # what takes seconds for each
+some_places = places("postgresql", "mariadb", "sqlite", drivers=FEW)
+some_servers = places("postgresql", "mariadb", drivers=FEW)
 HOLDER = r"(backend|connection|pid) \d+ (from|on) \S+ since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
 
 
@@ -85,7 +89,7 @@ def test_an_error_in_the_block_frees_it(place: Place) -> None:
     place.run(body)
 
 
-@every_place
+@some_places
 def test_the_lock_of_a_killed_process_is_free(place: Place) -> None:
     """We wait, are told once for whom, and get the lock when that process is killed."""
     told: list[str] = []
@@ -101,7 +105,7 @@ def test_the_lock_of_a_killed_process_is_free(place: Place) -> None:
     assert place.backend != "sqlite" or told[0].startswith(f"pid {child.pid} on {socket.gethostname()} ")
 
 
-@every_server
+@some_servers
 def test_the_statement_of_a_killed_process_is_waited_for(place: Place) -> None:
     """The lock of the upgrade is free at once, that of the statements when the last of them has ended."""
 

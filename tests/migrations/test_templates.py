@@ -76,7 +76,7 @@ def test_template(template: str, url: URL, tmp_path: Path) -> None:
     assert "rev003 (head)" in alembic(tmp_path, "current")
 
     downgrade(databases, "-1", allow_data_loss=True)
-    assert "rev002" in alembic(tmp_path, "current")
+    assert {"alembic_version", "t1", "t2"} == tables(url)
     downgrade(databases, "base", allow_data_loss=True)
     assert {"alembic_version"} == tables(url)
     assert "" == alembic(tmp_path, "current").strip()

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from manybase.cli import printing
-from manybase.cli.application import EXAMPLE, UsageError, load
-
-if TYPE_CHECKING:
-    from manybase.engines import Databases
+from manybase.cli import migrating, printing
+from manybase.cli.application import UsageError
+from manybase.cli.options import App, Json, Names, chosen, finish
 
 DONE, FAILED, MISUNDERSTOOD, PARTLY, INTERRUPTED = 0, 1, 2, 3, 130
 
-App = Annotated[str | None, typer.Option("--app", metavar="MODULE:NAME", help=f"The Databases, as in {EXAMPLE}.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Names = Annotated[list[str] | None, typer.Option("--database", "-d", metavar="NAME", help="Only this database.")]
-
 app = typer.Typer(
     name="manybase",
-    help="Look after databases that are committed together.",
+    help="Look after databases that are migrated and committed together.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 in_doubt_app = typer.Typer(help="Transactions that are prepared, and not ended.", invoke_without_command=True)
 app.add_typer(in_doubt_app, name="in-doubt")
+app.add_typer(migrating.app)
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
@@ -95,28 +90,3 @@ def ping(context: typer.Context, app: App = None, json: Json = False, database: 
     from manybase.cli.looking import ping
 
     finish(context, app, json, lambda databases: ping(databases, chosen(databases, database), json=json))
-
-
-def finish(context: typer.Context, app: str | None, json: bool, command: Callable[[Databases], int]) -> None:
-    """Exit as the command says."""
-    try:
-        code = command(load(app or context.obj))
-    except UsageError as error:
-        if json:
-            told(error)
-        raise
-    raise typer.Exit(code)
-
-
-def told(error: Any) -> None:
-    printing.as_json({"error": str(error)})
-
-
-def chosen(databases: Databases, names: list[str] | None) -> list[str]:
-    """The databases that are named, or all. Raises ``UsageError`` for one that is not declared."""
-    from manybase.errors import UnknownDatabase
-
-    for name in names or ():
-        if name not in databases:
-            raise UsageError(str(UnknownDatabase(name, databases.names)))
-    return list(names or databases.names)

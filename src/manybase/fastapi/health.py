@@ -9,6 +9,7 @@ from fastapi import APIRouter, HTTPException
 from starlette.responses import JSONResponse
 
 from manybase import Databases
+from manybase.fastapi.startup import at_head
 from manybase.health import DatabaseHealth, Health, Status
 
 
@@ -16,9 +17,11 @@ def health_router(databases: Databases, *, details: Any = None, timeout: float =
     """Routes for ``app.include_router``.
 
     ``/livez`` touches nothing. ``/readyz`` is 503 while the default database, or one declared with ``required=True``,
-    does not answer within ``timeout`` seconds. ``/startupz`` is 503 until they have answered once. ``/health`` and
-    ``/health/{name}`` tell each database apart; they exist only with ``details``, a ``Depends(...)`` of yours that
-    decides who may see them. All ask on connections of their own, at once, at most once per second.
+    does not answer within ``timeout`` seconds. ``/startupz`` is 503 until they have answered once, at their head where
+    the ``lifespan`` got ``migrations="require"`` or ``"upgrade"``. Without these, or where no history is known, it asks
+    for no head: a release may well come before its migration. ``/health`` and ``/health/{name}`` tell each database
+    apart; they exist only with ``details``, a ``Depends(...)`` of yours that decides who may see them. All ask on
+    connections of their own, at once, at most once per second.
     """
     router = APIRouter(tags=["health"])
     health = Health(databases, timeout=timeout)
@@ -42,7 +45,7 @@ def add_probes(router: APIRouter, health: Health) -> None:
     @router.get("/startupz", include_in_schema=False)
     async def startupz() -> JSONResponse:
         nonlocal started
-        started = started or worst(await health.check_all(health.required)) != "fail"
+        started = started or has_started(health.databases, await health.check_all(health.required))
         return told("ok" if started else "fail")
 
 
@@ -60,6 +63,11 @@ def add_details(router: APIRouter, health: Health, details: Any) -> None:
             raise HTTPException(404, "Unknown database.")
         found = await health.check(name)
         return told(**asdict(found))
+
+
+def has_started(databases: Databases, found: list[DatabaseHealth]) -> bool:
+    behind = databases in at_head and any(each.pending_migrations for each in found)
+    return worst(found) != "fail" and not behind
 
 
 def worst(found: list[DatabaseHealth]) -> Status:

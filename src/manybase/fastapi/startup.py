@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any
+from typing import Any, Literal, get_args
+from weakref import WeakSet
 
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 
 from manybase import ConfigurationError, Databases
+from manybase.extras import needing
 from manybase.fastapi.finishing import finished, in_thread
 from manybase.fastapi.routes import dependants, dependencies_of
 from manybase.fastapi.tickets import known
@@ -18,31 +20,49 @@ from manybase.recovering import recovering
 PATIENCE = 30  # seconds that a shutdown waits for commits; a database that does not answer must not keep it for ever
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]
+Migrations = Literal["off", "require", "upgrade"]
+
+at_head: WeakSet[Databases] = WeakSet()  # those whose applications asked to serve only what is at its head
 
 
-def lifespan(databases: Databases, *, recovery: bool = True) -> Lifespan:
+def lifespan(databases: Databases, *, migrations: Migrations = "off", recovery: bool = True) -> Lifespan:
     """For ``FastAPI(lifespan=lifespan(databases))``: checks models and routes at start-up, disposes engines at the end.
 
-    In between it ends what atomic commits have left in doubt (``manybase.recovering``); ``recovery=False`` leaves that
-    to somebody else. Raises ``ConfigurationError`` where a declaration or a route is wrong. ``request.state.databases``
-    is ``databases``. For a lifespan of your own, use ``running``.
+    ``migrations="require"``: the application starts only where all databases whose schema is managed here are at their
+    head; it writes nothing. ``"upgrade"`` brings them there first, several processes one after the other. Raises
+    ``PendingMigrations``, ``DestructiveMigration`` where a revision would lose data, or another ``MigrationError`` that
+    names the database. Inside ``manybase.testing.rollback`` neither is done: there the tables are those of the tests.
+
+    While the application runs it ends what atomic commits have left in doubt (``manybase.recovering``);
+    ``recovery=False`` leaves that to somebody else. Raises ``ConfigurationError`` where a declaration or a route is
+    wrong. ``request.state.databases`` is ``databases``. For a lifespan of your own, use ``running``.
     """
+    check_migrations(migrations)
 
     @asynccontextmanager
     async def manage(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         check_scopes(app.routes)
-        async with running(databases, recovery=recovery):
+        async with running(databases, migrations=migrations, recovery=recovery):
             yield {"databases": databases}
 
     return manage
 
 
 @asynccontextmanager
-async def running(databases: Databases, *, recovery: bool = True) -> AsyncIterator[Databases]:
-    """The databases, checked when entered, their engines disposed when left; in between, recovery runs."""
+async def running(
+    databases: Databases, *, migrations: Migrations = "off", recovery: bool = True
+) -> AsyncIterator[Databases]:
+    """The databases, checked and migrated when entered, their engines disposed when left; in between, recovery runs.
+
+    The options are those of ``lifespan``.
+    """
+    check_migrations(migrations)
     databases.load()
     try:
         async with recovering(databases) if recovery else nullcontext():
+            await migrate(
+                databases, migrations
+            )  # recovery runs: what is in doubt keeps locks that a revision waits for
             try:
                 yield databases
             finally:
@@ -50,6 +70,28 @@ async def running(databases: Databases, *, recovery: bool = True) -> AsyncIterat
     finally:
         await databases.adispose()
         await in_thread(databases.dispose)
+
+
+def check_migrations(asked: str) -> None:
+    known = get_args(Migrations)
+    if asked not in known:
+        raise ConfigurationError(f"migrations is one of {', '.join(map(repr, known))}.")
+
+
+async def migrate(databases: Databases, asked: Migrations) -> None:
+    """Look at all databases at once, or upgrade them. Who is cancelled meanwhile leaves no revision half done."""
+    if asked == "off":
+        at_head.discard(databases)
+        return
+    at_head.add(databases)
+    if databases.is_taken_over:
+        return
+    with needing("alembic", extra="migrations"):
+        from manybase.migrations import arequire, aupgrade
+    if asked == "require":
+        await arequire(databases)
+    else:
+        await aupgrade(databases)
 
 
 def check_scopes(routes: Iterable[Any]) -> None:

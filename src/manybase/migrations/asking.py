@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection
 
 from manybase.engines import Databases
-from manybase.errors import ConfigurationError, PendingMigrations
+from manybase.errors import ConfigurationError, PartlyMigrated, PendingMigrations
 from manybase.migrations.drift import Drift, drift
 from manybase.migrations.histories import histories
 from manybase.migrations.looking import State, look
@@ -27,15 +27,21 @@ def check(databases: Databases, *, names: Names = None, jobs: int = 8) -> Outcom
 
 
 def require(databases: Databases, *, names: Names = None, jobs: int = 8) -> None:
-    """Raise ``PendingMigrations`` unless all are at their head, ``PartlyMigrated`` where some do not tell.
+    """Raise ``PendingMigrations`` unless all are at their head. Where one does not tell, its ``MigrationFailed``; where
+    several do not, ``PartlyMigrated``.
 
     Changes nothing, not even where a database has no table of versions yet.
     """
     outcome = status(databases, names=names, jobs=jobs)
-    if outcome.failed:
+    if outcome.interrupted:
         concluded(outcome)
-    behind = {name: len(state.pending) for name, state in outcome.done.items() if state.pending}
-    unknown = {name: state.unknown for name, state in outcome.done.items() if state.unknown}
+    if len(outcome.failed) == 1:
+        raise next(iter(outcome.failed.values()))
+    if outcome.failed:
+        raise PartlyMigrated((), outcome.failed, outcome.done)
+    states = [outcome.done[name] for name in databases.names if name in outcome.done]
+    behind = {each.database: len(each.pending) for each in states if each.pending}
+    unknown = {each.database: each.unknown for each in states if each.unknown}
     if behind or unknown:
         raise PendingMigrations(behind, unknown)
 

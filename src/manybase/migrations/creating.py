@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import URL, Connection
+from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from manybase import decision
@@ -38,7 +38,7 @@ def create_missing(databases: Databases, name: str, *, asyncio: bool) -> bool:
         with connect(databases, database, asyncio=asyncio):
             return False
     except DBAPIError as error:
-        if sqlstate(error) != MISSING_STATE and mysql_code(error) != MISSING_CODE:
+        if not is_missing(databases, database, error, asyncio=asyncio):
             raise MigrationFailed(name, cause(error)) from error
     try:
         with connect(databases, server_of(database, url), asyncio=asyncio) as connection:
@@ -47,6 +47,21 @@ def create_missing(databases: Databases, name: str, *, asyncio: bool) -> bool:
         raise MigrationFailed(
             name, f"It does not exist, and could not be created. {cause(error)} Let somebody create it who may."
         ) from error
+
+
+def is_missing(databases: Databases, database: Database, error: DBAPIError, *, asyncio: bool) -> bool:
+    """Whether the server has no database of that name. psycopg gives no code for that, so the server is asked."""
+    if sqlstate(error) == MISSING_STATE or mysql_code(error) == MISSING_CODE:
+        return True
+    url = database.resolve_url()
+    if sqlstate(error) is not None or url.get_backend_name() != "postgresql":
+        return False
+    try:
+        with connect(databases, server_of(database, url), asyncio=asyncio) as connection:
+            found = text("SELECT count(*) FROM pg_database WHERE datname = :name").bindparams(name=url.database)
+            return bool(connection.scalar(found) == 0)
+    except DBAPIError:
+        return False
 
 
 def connect(databases: Databases, database: Database, *, asyncio: bool) -> Connection:

@@ -151,9 +151,11 @@ def connecting(databases: Databases, name: str, *, asyncio: bool) -> Iterator[En
         yield databases.async_engine(name).sync_engine if asyncio else databases.engine(name)
         return
     engine = make_async_engine(database, options).sync_engine if asyncio else make_engine(database, options)
-    yield engine
-    if isinstance(database.engine, AsyncEngine):
-        engine.dispose()  # its pool must not keep connections of a loop that ends now
+    try:
+        yield engine
+    finally:
+        if isinstance(database.engine, AsyncEngine):
+            engine.dispose()  # its pool must not keep connections of a loop that ends now
 
 
 def in_database(databases: Databases, history: History, name: str, job: Callable[[Target], T]) -> T:

@@ -60,6 +60,10 @@ class History:
             raise ConfigurationError(f"History {self.name!r} in {self.folder} cannot be read. {error}") from error
         return scripts
 
+    def load(self) -> None:
+        """Read the revisions now, so that no thread has to and what is wrong with them is told at once."""
+        self.scripts.get_heads()
+
     def _make_scripts(self) -> ScriptDirectory:
         if self.has_environment:
             return ScriptDirectory.from_config(self.configuration())
@@ -98,7 +102,7 @@ def read_settings(folder: Path) -> Config:
         config = Config(ini if ini.is_file() else None, toml if configures_alembic(toml) else None)
         location = config.get_alembic_option("script_location") if ini.is_file() or config.toml_file_name else None
         if location is not None and coerce_resource_to_filename(location).resolve() == folder.resolve():
-            assert config.file_config is not None  # read now, for nobody reads it afterwards
+            config.file_config.sections()  # reads the file now: nobody finds it afterwards
             config.config_file_name = None
             return config
     return settings(folder)

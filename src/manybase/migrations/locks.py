@@ -27,22 +27,36 @@ GUARDED = "manybase: locks of migrations"  # in the info of a DBAPI connection
 
 @contextmanager
 def lock(
-    engine: Engine, database: str, *, timeout: float, scope: str = "", waiting: Callable[[str], None] | None = None
+    engine: Engine,
+    database: str,
+    *,
+    timeout: float,
+    scope: str = "",
+    waiting: Callable[[str], None] | None = None,
+    pausing: Callable[[], None] | None = None,
 ) -> Iterator[None]:
     """Hold the lock of one database, on a connection of its own.
 
-    ``waiting`` is called once with whoever has the lock, when we begin to wait. ``scope``: a part of the database that
+    ``waiting`` is called once with whoever has the lock, when we begin to wait; ``pausing`` before each new attempt,
+    and what it raises ends the wait. ``scope``: a part of the database that
     is migrated on its own. A database of a kind whose locks we do not know is not locked.
 
     Raises ``MigrationLocked`` after ``timeout`` seconds, and ``MigrationFailed`` at the end of a block that went well
     where the lock was lost meanwhile.
     """
-    wait = Wait(database, timeout, engine.dialect.is_async, waiting)
+    wait = Wait(database, timeout, engine.dialect.is_async, waiting, pausing)
     with held(engine, scope, wait):
         yield
 
 
-def guard(connection: Connection, database: str, *, timeout: float, scope: str = "") -> None:
+def guard(
+    connection: Connection,
+    database: str,
+    *,
+    timeout: float,
+    scope: str = "",
+    pausing: Callable[[], None] | None = None,
+) -> None:
     """Take the second lock on the connection that runs the statements, and keep it until that connection closes.
 
     The transaction of the connection is as it was. Use a connection that does not go back into a pool: it would
@@ -52,7 +66,7 @@ def guard(connection: Connection, database: str, *, timeout: float, scope: str =
         return
     guarded = connection.info.setdefault(GUARDED, set())
     if scope not in guarded:
-        wait = Wait(database, timeout, connection.dialect.is_async)
+        wait = Wait(database, timeout, connection.dialect.is_async, pausing=pausing)
         acquire(server_lock(connection, STATEMENTS, scope), connection, wait)
         guarded.add(scope)
 
@@ -76,6 +90,7 @@ class Wait:
     timeout: float
     asyncio: bool
     waiting: Callable[[str], None] | None = None
+    pausing: Callable[[], None] | None = None
 
     def until(self, take: Callable[[], bool], holder: Callable[[], str | None]) -> None:
         deadline = time.monotonic() + self.timeout
@@ -88,6 +103,8 @@ class Wait:
             if waiting is not None:
                 waiting(holder() or "somebody else")
                 waiting = None
+            if self.pausing is not None:
+                self.pausing()
             self.pause(min(PAUSE, left))
 
     def give_up(self, take: Callable[[], bool], holder: str | None) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from contextlib import suppress
+from threading import Event
 
+from manybase.concurrency import to_the_end
 from manybase.engines import Databases
 from manybase.errors import DestructiveMigration
 from manybase.migrations import creating
@@ -94,7 +97,8 @@ async def arun(databases: Databases, order: Order, *, names: Names, how: How, ag
         return await asyncio.shield(work)
     except asyncio.CancelledError:
         order.stopping.set()
-        await asyncio.wait([work])
+        with suppress(Exception):  # it was cancelled, whatever came of it
+            await to_the_end(work)
         raise
 
 
@@ -111,10 +115,16 @@ def agreeing(_: Sequence[Plan]) -> None: ...
 
 def refuse_data_loss(plans: Sequence[Plan]) -> None:
     """Raise ``DestructiveMigration`` where a plan would lose data."""
-    losses = {each.database: [risk for risk in risks_of(each) if risk.loses_data] for each in plans}
-    told = [f"{name}: {risk.where} ({risk.revision})" for name, found in losses.items() for risk in found]
+    told: dict[str, list[str]] = {}
+    known: dict[Hashable, list[Risk]] = {}
+    for each in plans:
+        same = each.history, each.direction, each.dialect, each.revisions
+        if same not in known:
+            known[same] = [risk for risk in risks_of(each) if risk.loses_data]
+        if known[same]:
+            told[each.database] = [f"{each.database}: {risk.where} ({risk.revision})" for risk in known[same]]
     if told:
-        raise DestructiveMigration([name for name, found in losses.items() if found], told)
+        raise DestructiveMigration(told, [loss for losses in told.values() for loss in losses])
 
 
 def risks_of(plan: Plan) -> list[Risk]:
@@ -135,6 +145,7 @@ def setup(
     lock_timeout: float = 60.0,
     observer: Observer | None = None,
     agree: Agree = agreeing,
+    stopping: Event | None = None,
 ) -> tuple[list[str], Outcome[Migrated]]:
     """Create the databases that are missing, where the server allows it, then upgrade all: which were created, and how
     it went. Can be done again and again."""
@@ -146,10 +157,10 @@ def setup(
         creating.keep_decisions(databases, target)
 
     every = places(databases, names)
-    made = Run(databases, create, jobs=how.jobs, keep_going=how.keep_going).over(every)
-    if made.failed and not how.keep_going:
-        return created, Outcome(failed=made.failed, pending=[*made.done, *made.pending])
-    order = ordered("upgrade", "head", lock_timeout, observer)
+    order = Order("upgrade", "head", lock_timeout, observer or Silent(), stopping or Event())
+    made = Run(databases, create, jobs=how.jobs, keep_going=how.keep_going, stopping=order.stopping).over(every)
+    if (made.failed and not how.keep_going) or order.stopping.is_set():
+        return created, Outcome(failed=made.failed, pending=[*made.done, *made.pending], interrupted=made.interrupted)
     outcome = run(databases, order, names=list(made.done), how=how, agree=agree)
     outcome.failed.update(made.failed)
     return created, outcome

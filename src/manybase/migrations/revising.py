@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,10 @@ def compare(target: Target, context: RevisionContext) -> None:
 
 
 def merge(
-    databases: Databases, names: Collection[str] | None, revisions: str = "heads", message: str | None = None
+    databases: Databases,
+    names: Collection[str] | None,
+    revisions: str | Sequence[str] = "heads",
+    message: str | None = None,
 ) -> list[Revised]:
     """A revision that joins several heads, in each history that has them."""
     found = []
@@ -127,8 +130,9 @@ def merge(
         if len(history.scripts.get_heads()) < 2:
             continue
         template: dict[str, Any] = {"config": history.configuration()}
+        heads = revisions if isinstance(revisions, str) else tuple(revisions)
         try:
-            made = history.scripts.generate_revision(rev_id(), message, head=revisions, **template)
+            made = history.scripts.generate_revision(rev_id(), message, head=heads, **template)
         except CommandError as error:
             raise MigrationFailed(history.name, explained(str(error))) from error
         assert made is not None

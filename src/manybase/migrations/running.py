@@ -140,7 +140,7 @@ def places(databases: Databases, names: Collection[str] | None) -> list[Place]:
     """The databases that are named, or all, with their histories."""
     found = histories(databases, names)
     for history in found:
-        assert history.scripts  # read before any thread begins: what is wrong with them is told at once
+        history.load()
     order = {name: (history, name) for history in found for name in history.databases}
     return [order[name] for name in databases.names if name in order]
 
@@ -170,7 +170,7 @@ def move(
     outcome.done = {
         name: Migrated(name, each.before, each.before, (), 0.0) for name, each in looked.done.items() if not each.steps
     }
-    if (looked.failed and not how.keep_going) or looked.interrupted:
+    if (looked.failed and not how.keep_going) or stopping.is_set():
         outcome.pending = [name for _, name in every if name not in outcome.done and name not in outcome.failed]
         return outcome
     agree([plans[name] for _, name in every if name in plans])

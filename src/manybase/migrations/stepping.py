@@ -105,7 +105,7 @@ def migrate(target: Target, order: Order, before: Heads) -> Migrated:
     started = time.monotonic()
     journey = Journey(target, order, before)
     autocommit = target.engine.execution_options(isolation_level="AUTOCOMMIT")
-    with lock(autocommit, target.name, timeout=order.lock_timeout, waiting=journey.waits):
+    with lock(autocommit, target.name, timeout=order.lock_timeout, waiting=journey.waits, pausing=journey.stop):
         journey.make()
     return Migrated(target.name, before, journey.after, tuple(journey.applied), time.monotonic() - started)
 
@@ -140,6 +140,10 @@ class Journey:
     def waits(self, holder: str) -> None:
         self.order.observer.waits(self.target.name, holder)
 
+    def stop(self) -> None:
+        if self.order.stopping.is_set():
+            raise Stopped
+
     def make(self) -> None:
         try:
             self.target.run(self.steps, connected=self.connected, destination_rev=self.order.destination)
@@ -149,7 +153,7 @@ class Journey:
             raise self.failure(error) from error
 
     def connected(self, connection: Connection) -> None:
-        guard(connection, self.target.name, timeout=self.order.lock_timeout)
+        guard(connection, self.target.name, timeout=self.order.lock_timeout, pausing=self.stop)
         if connection.dialect.name in MYSQL:
             event.listen(connection, "after_cursor_execute", self.note)
 
@@ -161,8 +165,7 @@ class Journey:
         steps = steps_from(self.target, self.order, heads)  # again: another process may have been here meanwhile
         for number, step in enumerate(steps, 1):
             self.arrive()
-            if self.order.stopping.is_set():
-                raise Stopped
+            self.stop()
             self.current = named(step)
             self.order.observer.steps(self.target.name, self.current, number, len(steps))
             yield step

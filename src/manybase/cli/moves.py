@@ -1,0 +1,146 @@
+"""``manybase upgrade``, ``downgrade``, ``stamp`` and ``setup``: databases brought to where they should be."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+
+from manybase import migrations
+from manybase.cli import outcomes, printing, progress, risks
+from manybase.cli.answers import Answer
+from manybase.cli.application import UsageError
+from manybase.cli.interrupting import Stopping, interruptible
+from manybase.cli.risks import Danger, losses
+from manybase.cli.wishes import Wish
+from manybase.engines import Databases
+from manybase.errors import DestructiveMigration, listed
+from manybase.migrations import Migrated, Order, Outcome, Plan
+from manybase.migrations.running import places
+from manybase.migrations.stepping import Direction
+
+
+def move(databases: Databases, direction: Direction, revision: str, wish: Wish) -> Answer:
+    def run(watch: Watch) -> Outcome[Migrated]:
+        return migrations.run(databases, watch.order, names=wish.names, how=wish.how, agree=watch.agree)
+
+    return Watch(databases, direction, revision, wish).over(run)
+
+
+class Watch:
+    """What is around a run: the question whether data may be lost, the progress, Ctrl-C, and the report."""
+
+    def __init__(self, databases: Databases, direction: Direction, revision: str, wish: Wish) -> None:
+        self.databases = databases
+        self.wish = wish
+        self.progress = progress.shown(json=wish.json)
+        self.order = Order(direction, revision, wish.lock_timeout, self.progress, Stopping(self.stops))
+        self.losses: list[Danger] = []
+        self.on_stop: Callable[[], None] = lambda: None
+
+    def agree(self, plans: Sequence[Plan]) -> None:
+        self.allow(losses(plans))
+        self.progress.looked(plans)
+
+    def allow(self, found: Sequence[Danger]) -> None:
+        self.losses += found
+        risks.agree(found, self.progress, yes=self.wish.yes, json=self.wish.json)
+
+    def stops(self) -> None:
+        self.on_stop()
+        self.progress.stops()
+
+    def leave(self) -> None:
+        self.on_stop()  # once more: that ends them
+        self.progress.leave()
+
+    def over(self, run: Callable[[Watch], Outcome[Migrated]]) -> Answer:
+        try:
+            with self.progress, interruptible(self.order.stopping, self.leave):
+                outcome = run(self)
+        except KeyboardInterrupt:  # at the question
+            every = [name for _, name in places(self.databases, self.wish.names)]
+            outcome = Outcome(pending=every, interrupted=True)
+        except DestructiveMigration as error:
+            return self.refused(error)
+        outcome.interrupted |= self.order.stopping.is_set()
+        if (why := outcomes.misunderstood(outcome, self.order.destination)) is not None:
+            raise UsageError(why)
+        document = {**outcomes.document_of(outcome), "risks": [each.document for each in self.losses]}
+        return Answer(document, lambda: outcomes.tell(outcome, self.progress.told), outcomes.code_of(outcome))
+
+    def refused(self, error: DestructiveMigration) -> Answer:
+        text = str(error)
+        document = {"error": text, "databases": list(error.databases), "risks": [each.document for each in self.losses]}
+        return Answer(document, lambda: printing.complain(text), outcomes.FAILED)
+
+
+def write_sql(databases: Databases, direction: Direction, revision: str, names: list[str] | None) -> Answer:
+    """The SQL, for somebody else to run."""
+    order = migrations.ordered(direction, revision, 0, None)
+    written: dict[str, str] = {}
+    with redirect_stdout(sys.stderr):
+        for _, name in places(databases, names):
+            output = StringIO()
+            migrations.write_sql(databases, order, output, names=[name])
+            written[name] = output.getvalue()
+    document = {"databases": [{"database": name, "sql": text} for name, text in written.items()]}
+    return Answer(document, lambda: printing.say("\n".join(written.values()).rstrip()))
+
+
+def look(databases: Databases, direction: Direction, revision: str, wish: Wish) -> Answer:
+    """What would be done: the answer of a process that only looks."""
+    order = migrations.ordered(direction, revision, wish.lock_timeout, None)
+    outcome = risks.look(databases, order, wish.names, jobs=wish.how.jobs)
+    plans = list(outcome.done.values())
+    document = {
+        "plans": [{"database": each.database, "before": each.before, "steps": each.steps} for each in plans],
+        "risks": [each.document for each in losses(plans)],
+        "failed": outcomes.failures(outcome.failed),
+    }
+    return Answer(document, lambda: None, outcomes.code_of(outcome))
+
+
+def stamp(databases: Databases, revision: str, wish: Wish) -> Answer:
+    stamped: Outcome[Migrated] = Outcome()
+
+    def run(watch: Watch) -> Outcome[Migrated]:
+        nonlocal stamped
+        stamped = migrations.run(databases, watch.order, names=wish.names, how=wish.how, agree=migrations.agreeing)
+        return stamped
+
+    answer = Watch(databases, "stamp", revision, wish).over(run)
+
+    def tell() -> None:
+        for each in filter(outcomes.has_moved, stamped.done.values()):
+            printing.say(f"{each.database}: now at {', '.join(each.after) or 'base'}")
+        answer.tell()
+
+    return Answer(answer.document, tell, answer.code)
+
+
+def setup(databases: Databases, wish: Wish) -> Answer:
+    created: list[str] = []
+
+    def run(watch: Watch) -> Outcome[Migrated]:
+        made, outcome = migrations.setup(
+            databases,
+            names=wish.names,
+            how=wish.how,
+            lock_timeout=wish.lock_timeout,
+            observer=watch.progress,
+            agree=watch.agree,
+            stopping=watch.order.stopping,
+        )
+        created.extend(made)
+        return outcome
+
+    answer = Watch(databases, "upgrade", "head", wish).over(run)
+
+    def tell() -> None:
+        if created:
+            printing.say(f"Created: {listed(created)}.")
+        answer.tell()
+
+    return Answer({"created": created, **answer.document}, tell, answer.code)
