@@ -3,8 +3,9 @@
     python benchmarks/migrate.py [--rounds 3] [--sqlite 100] [--postgresql 20] [--jobs 8] [--dbwarden]
 
 In each round every way migrates fresh databases, in turn; then each of them is looked at, whether it has all it should.
-Printed are the medians, and the median of the ratios to manybase in the same round. CPU time is that of the processes
-that migrate, not of the server. ``--dbwarden`` fetches DBWarden from PyPI into an environment that is thrown away.
+Printed are the medians, and the median of the ratios to manybase's command in the same round. CPU time is that of the
+processes that migrate, not of the server. ``--dbwarden`` fetches DBWarden from PyPI into an environment that is thrown
+away.
 """
 
 from __future__ import annotations

@@ -46,15 +46,19 @@ from alembic.config import Config
 for url in Path("urls").read_text().splitlines():
     command.upgrade(Config("alembic.ini", cmd_opts=Namespace(x=[f"url={url}"])), "head")
 """
-MANYBASE = """
+DECLARED = """
 from pathlib import Path
 
 from manybase import Database, Databases
-from manybase.migrations import upgrade
 
 urls = Path("urls").read_text().splitlines()
-declared = [Database(f"db{{number}}", url, migrations="history") for number, url in enumerate(urls)]
-upgrade(Databases(*declared), jobs={jobs})
+databases = Databases(*[Database(f"db{number}", url, migrations="history") for number, url in enumerate(urls)])
+"""
+IN_PROGRAM = """
+from declared import databases
+from manybase.migrations import upgrade
+
+upgrade(databases, jobs={jobs})
 """
 Command = list[str]
 
@@ -71,9 +75,16 @@ class Way:
     applied: tuple[str, ...] = (f"r{REVISIONS}",)
 
 
-def with_manybase(folder: Path, urls: list[str], *, jobs: int) -> list[Command]:
+def with_command(folder: Path, urls: list[str], *, jobs: int) -> list[Command]:
     write_history(folder, urls)
-    (folder / "program.py").write_text(MANYBASE.format(jobs=jobs))
+    (folder / "declared.py").write_text(DECLARED)
+    upgrade = ["upgrade", "--app", "declared:databases", "--jobs", str(jobs)]
+    return [[sys.executable, "-m", "manybase.cli", *upgrade]]
+
+
+def with_program(folder: Path, urls: list[str], *, jobs: int) -> list[Command]:
+    with_command(folder, urls, jobs=jobs)
+    (folder / "program.py").write_text(IN_PROGRAM.format(jobs=jobs))
     return [[sys.executable, "program.py"]]
 
 
@@ -106,7 +117,8 @@ def write_history(folder: Path, urls: list[str]) -> None:
 
 def ways(jobs: int, dbwarden: Path | None) -> dict[str, Way]:
     found = {
-        f"manybase, {jobs} jobs": Way(partial(with_manybase, jobs=jobs)),
+        f"manybase upgrade --jobs {jobs}": Way(partial(with_command, jobs=jobs)),
+        f"manybase.migrations.upgrade(jobs={jobs})": Way(partial(with_program, jobs=jobs)),
         "a loop of alembic upgrade head": Way(with_processes),
         "Alembic's commands in one process": Way(with_one_process),
     }
