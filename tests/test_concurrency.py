@@ -6,12 +6,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from manybase.concurrency import Uninterrupted, to_the_end
+from manybase.concurrency import Uninterrupted, Workers, to_the_end
 from tests.forks import in_child
 
 
@@ -137,3 +138,27 @@ def test_work_to_the_end() -> None:
 
     asyncio.run(main())
     assert ["ended"] == ended
+
+
+def test_thread_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its job runs here, unless a thread that was busy takes it; and the next one finds threads again."""
+    workers = Workers()
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert threading.get_ident() == workers.start(threading.get_ident).result(5)
+        with patched.context() as inner:
+            inner.setattr(workers, "_queue", Taken())
+            taken = workers.start(lambda: 1)
+        assert not taken.done()
+
+    assert threading.get_ident() != workers.start(threading.get_ident).result(5)
+
+
+class Taken(SimpleQueue[Any]):
+    """Somebody has always taken what is put into it."""
+
+    def put(self, *_: Any, **__: Any) -> None: ...

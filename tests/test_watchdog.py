@@ -124,3 +124,10 @@ def test_forked_child(pair: Pair) -> None:
     """It watches by itself, while its parent does."""
     with watchdog().watching(watch(pair[1], 60)):
         assert "(b'', True)" == in_child(lambda: heard(pair, 0.05))
+
+
+def test_deadline_that_never_comes(pair: Pair) -> None:
+    """It does not keep the others from being watched."""
+    one, other = socket.socketpair()
+    with one, other, watchdog().watching(watch(one, float("inf"))):
+        assert (b"", True) == heard(pair, 0.05)

@@ -33,6 +33,7 @@ from manybase.steps import reached
 from manybase.twophase import mysql
 from manybase.wire import abandon, commit, is_abandoned, is_lost, run, settle, socket_of
 
+STANDSTILL = 4  # times the commit_timeout: so long a coordinator's server waits for a process that has stopped
 FORGET_AFTER = 50  # decisions that nobody needs any more, for each statement that deletes them
 
 
@@ -62,6 +63,7 @@ class AtomicCommit:
         self.steps = Uninterrupted(asyncio=asyncio)
         self.names: dict[Participant, Gid | Xid] = {}
         self.prepared: set[Participant] = set()
+        self.recorded = False  # the decision is written, and counts once it is committed
         self.late: dict[Participant, Late] = {}  # the job that still uses its connection
         self.in_memory: list[str] = []  # databases that are committed before the decision
 
@@ -105,15 +107,16 @@ class AtomicCommit:
     def _prepare(self) -> None:
         jobs: dict[Participant, Callable[[], Any]] = {}
         if self._records_beside():
-            jobs[self.coordinator] = self._record
+            jobs[self.coordinator] = self._record_beside
         jobs.update({each: partial(self._prepare_one, each) for each in self.others})
         ended = self._run_each(jobs, here=True)
         failed = {each: error for each, error in ended.items() if error is not None}
         if failed:
             self._give_up(failed)
+        self.recorded = self.coordinator in jobs
         try:
-            if self.coordinator not in jobs:
-                self._run_at_coordinator(self._record)
+            if not self.recorded:
+                reached("recording", self.coordinator.name)
             reached("all prepared")
             commit_in_order(self.volatile)
             self.in_memory = [each.name for each in self.volatile]
@@ -138,11 +141,16 @@ class AtomicCommit:
         self.prepared.add(participant)
         reached("prepared", participant.name)
 
+    def _record_beside(self) -> None:
+        reached("recording", self.coordinator.name)
+        self._record()
+
     def _record(self) -> None:
         coordinator = self.coordinator
-        reached("recording", coordinator.name)
         others = [each.name for each in self.others]
-        sql = decision.commit(coordinator.dialect, self.transaction, others, coordinator.schema)
+        sql = decision.commit(
+            coordinator.dialect, self.transaction, others, coordinator.schema, standstill=STANDSTILL * self.timeout
+        )
         try:
             run(coordinator.connection, sql)
         except IntegrityError as error:
@@ -160,10 +168,15 @@ class AtomicCommit:
         self.coordinator.ended = True
 
     def _commit_coordinator(self) -> None:
+        if not self.recorded:  # where the connection commits by itself, this decides: from here on it is in doubt
+            self._record()
+            self.recorded = True
         if self.coordinator.xid is not None:
             mysql.commit(self.coordinator.connection, self.coordinator.xid)
         else:
             commit(self.coordinator.connection)
+            if self.coordinator.dialect == "postgresql" and has_begun(self.coordinator.connection):
+                raise ConnectionError("COMMIT was not sent: the driver believes in no transaction.")
 
     def _may_mislead(self, error: BaseException) -> bool:
         """Whether it may have committed though it answers COMMIT with this, as SQLite after an I/O error.
@@ -171,7 +184,7 @@ class AtomicCommit:
         PostgreSQL has not when it says so.
         """
         answered = isinstance(error, DBAPIError) and not isinstance(error, IntegrityError) and not is_conflict(error)
-        return answered and self.coordinator.dialect != "postgresql"
+        return answered and self.recorded and self.coordinator.dialect != "postgresql"
 
     def _ask_what_was_decided(self, error: BaseException) -> None:
         """The connection broke in COMMIT. The decision table knows; what it does not know is an abort from now on."""

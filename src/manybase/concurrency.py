@@ -101,7 +101,7 @@ class Uninterrupted:
                 error = future.exception(max(0.0, deadline - time.monotonic()))
             except TimeoutError:
                 return Late(future)
-            except KeyboardInterrupt as error:
+            except BaseException as error:  # Ctrl-C, or what another signal's handler raises
                 self.interruption = error
             else:
                 return future.result() if error is None else error
@@ -183,8 +183,17 @@ class Workers:
             try:
                 Thread(target=self._work, name="manybase", daemon=True).start()
             except RuntimeError:  # no more threads, or the interpreter ends: then here, where nothing bounds it
-                do(*self._queue.get_nowait())
+                self._do_next()
         return future
+
+    def _do_next(self) -> None:
+        try:
+            future, job = self._queue.get_nowait()
+        except Empty:  # a thread that was busy has taken it
+            with self._lock:
+                self._idle -= 1
+        else:
+            do(future, job)
 
     def _work(self) -> None:
         while True:

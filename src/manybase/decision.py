@@ -76,12 +76,16 @@ SQLITE = Statements(
     insert="INSERT OR IGNORE INTO",
     unless_there="",
 )
-# A decision must outlive a crash: with synchronous_commit off, COMMIT would not wait for the disk. Local to the
-# transaction, and in the INSERT itself, where it costs no round trip.
+# A decision must outlive a crash: with synchronous_commit off, COMMIT would not wait for the disk. And who waits for a
+# decision must not wait for ever: the server ends the transaction of a process that stands still, or whose machine is
+# gone. Both local to the transaction, and in the INSERT itself, where they cost no round trip.
 DURABLY_NOW = (
     "CASE WHEN set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true) "
-    "IS NOT NULL THEN now() END"
+    "IS NOT NULL AND set_config('idle_in_transaction_session_timeout', CASE "
+    "current_setting('idle_in_transaction_session_timeout') WHEN '0' THEN '{standstill:.0f}s' "
+    "ELSE current_setting('idle_in_transaction_session_timeout') END, true) IS NOT NULL THEN now() END"
 )
+STANDSTILL = 120.0  # seconds
 BY_DIALECT: Mapping[str, Statements] = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL, "sqlite": SQLITE}
 
 
@@ -127,16 +131,24 @@ def identity(connection: Connection) -> str | None:
     return found
 
 
-def commit(dialect: str, transaction: str, participants: Iterable[str], schema: str | None = None) -> str:
+def commit(
+    dialect: str,
+    transaction: str,
+    participants: Iterable[str],
+    schema: str | None = None,
+    *,
+    standstill: float = STANDSTILL,
+) -> str:
     """SQL for the coordinator's own transaction: it is decided once that is committed.
 
-    It fails where a recovering process was first, and where the transaction is so old that nobody remembers that.
+    After ``standstill`` seconds without a COMMIT, PostgreSQL rolls it back. It fails where a recovering process was
+    first, and where the transaction is so old that nobody remembers that.
     """
     this = BY_DIALECT[dialect]
     in_time = f"CASE WHEN abs({this.now} - {begun(transaction):.0f}) < {LATEST} THEN 'commit' END"
     return (
         f"INSERT INTO {table_in(dialect, schema)} (transaction_id, outcome, participants, decided_at) VALUES "
-        + values(this, transaction, in_time, ",".join(participants))
+        + values(this, transaction, in_time, ",".join(participants), standstill)
     )
 
 
@@ -265,6 +277,6 @@ def row(this: Statements, key: str, outcome: str, participants: str, *, unless_t
     return f"{insert} {this.table} {columns} VALUES {values(this, key, repr(outcome), participants)}{ending}"
 
 
-def values(this: Statements, key: str, outcome: str, participants: str) -> str:
-    now = DURABLY_NOW if this is POSTGRESQL else this.now
+def values(this: Statements, key: str, outcome: str, participants: str, standstill: float = STANDSTILL) -> str:
+    now = DURABLY_NOW.format(standstill=standstill) if this is POSTGRESQL else this.now
     return f"('{key}', {outcome}, '{participants}', {now})"

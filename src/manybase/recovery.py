@@ -14,7 +14,7 @@ from functools import partial
 from typing import Literal
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.util import greenlet_spawn
 
 from manybase import decision, twophase
@@ -22,6 +22,7 @@ from manybase.engines import Databases
 from manybase.errors import ConfigurationError
 from manybase.gid import Gid, Xid
 from manybase.participants import MYSQL, backend_of
+from manybase.refusals import is_conflict
 from manybase.twophase import mysql, postgresql
 
 MIN_AGE = 60.0  # seconds for which a commit is left to the process that began it
@@ -235,6 +236,8 @@ class Pass:
                     raise Left(f"the database declared as {coordinator!r} is another one than its coordinator")
                 return question(connection)
         except (SQLAlchemyError, OSError) as error:
+            if isinstance(error, DBAPIError) and is_conflict(error):
+                raise Left(f"it is being decided in {coordinator!r}, by a process that has not ended yet") from error
             raise Left(f"its coordinator {coordinator!r} does not answer") from error
 
     def forget(self) -> None:

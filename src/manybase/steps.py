@@ -10,7 +10,7 @@ Step = Literal[
     "preparing",  # one participant is about to be prepared
     "prepared",  # one participant is prepared
     "recording",  # the decision is about to be written, in the coordinator's transaction
-    "all prepared",  # and the decision is written
+    "all prepared",
     "deciding",  # the coordinator's transaction is about to be committed, and the decision with it
     "committed",  # the coordinator is committed: from here on the transaction is
     "finishing",  # one prepared participant is about to be committed

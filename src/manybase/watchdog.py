@@ -11,6 +11,8 @@ from functools import cache
 
 from manybase.forking import reset_after_fork
 
+LONGEST = 3600.0  # seconds of sleep: an infinite one is an error
+
 
 class Watch:
     """``socket`` is a handle of its own: who closes the connection meanwhile does not hand its number to another."""
@@ -79,7 +81,7 @@ class Watchdog:
                     each.cut()
                 if self._watched:
                     self._wakes = min(each.deadline for each in self._watched)
-                    self._changed.wait(max(0.0, self._wakes - now))
+                    self._changed.wait(min(LONGEST, max(0.0, self._wakes - now)))
             self._wakes = None
 
 

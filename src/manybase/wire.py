@@ -81,9 +81,10 @@ def socket_of(connection: Connection) -> int | None:
     if connection.dialect.driver not in ("psycopg", "psycopg2") or is_abandoned(connection):
         return None
     driver: Any = connection.connection.driver_connection
-    if driver.closed:
+    try:
+        fileno: int = driver.fileno()
+    except Exception:  # it is closed
         return None
-    fileno: int = driver.fileno()
     return fileno
 
 
@@ -154,7 +155,8 @@ def abandon(connection: Connection, late: Late | None = None) -> None:
         return
     proxied: Any = connection.connection
     lost, dialect = proxied.dbapi_connection, connection.dialect
-    fileno = socket_of(connection)
+    fileno = None if late is None or late.job.done() else socket_of(connection)
+    watch = None if fileno is None else watch_on(fileno, 0)
     connection.detach()
     proxied.dbapi_connection = Nothing()
 
@@ -167,7 +169,7 @@ def abandon(connection: Connection, late: Late | None = None) -> None:
     elif late is None:
         workers().start(close)  # may wait for a server that does not answer
     else:
-        if fileno is not None and (watch := watch_on(fileno, 0)) is not None:
+        if watch is not None:
             watch.cut()  # it need not wait for its answer
             watch.socket.close()
         late.job.add_done_callback(close)
