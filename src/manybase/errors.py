@@ -31,6 +31,7 @@ from typing import Any
 
 from sqlalchemy import exc as sa_exc
 
+PASSWORD, HIDDEN = re.compile(r"(\w://[^:/@\s]*):[^\s'\"]*@"), r"\1:***@"  # in a URL that somebody else repeats
 SHOWN = 10  # names or errors in one message
 WORD = re.compile(r"[\w -]{1,64}")  # anything else may be a URL, and hold a password
 
@@ -150,7 +151,7 @@ class MigrationFailed(MigrationError):
         self.revision = revision
         self.applied = tuple(applied)
         where = f" in revision {revision}" if revision else ""
-        super().__init__(f"Database {database!r} failed{where}. {why}")
+        super().__init__(f"Database {database!r} failed{where}. {PASSWORD.sub(HIDDEN, why)}")
 
 
 class MigrationLocked(MigrationError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -48,10 +49,9 @@ class Comparison:
     def include_name(self, name: str | None, kind: str, parents: Any) -> bool:
         """Whether something that is in the database may be looked at."""
         if kind == "schema":
-            return name is None or name in self.schemas
+            return name in self.schemas
         if kind == "table":
-            schema = parents.get("schema_name")
-            return name != TABLE and schema != OURS and (schema, name) not in self.others
+            return (parents.get("schema_name"), name) not in self.others
         return True
 
     def include_object(self, item: SchemaItem, name: str | None, kind: str, reflected: bool, compared: Any) -> bool:
@@ -65,6 +65,19 @@ class Comparison:
         for script in directives:
             for container in script.upgrade_ops_list:
                 leave_out_keys(container)
+
+
+def leaving_out_ours(include_name: Callable[..., bool] | None) -> Callable[..., bool]:
+    """As ``include_name`` of an environment says, but never a table of manybase's own."""
+
+    def include(name: str | None, kind: str, parents: Any) -> bool:
+        if kind == "schema" and name == OURS:
+            return False
+        if kind == "table" and (name == TABLE or parents.get("schema_name") == OURS):
+            return False
+        return include_name is None or include_name(name, kind, parents)
+
+    return include
 
 
 def key_of(table: Table) -> tuple[str | None, str]:

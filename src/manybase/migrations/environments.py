@@ -19,12 +19,16 @@ from manybase.database import Database
 from manybase.drivers import with_driver
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError, MigrationFailed
-from manybase.migrations.comparing import Comparison
+from manybase.migrations.comparing import Comparison, leaving_out_ours
 from manybase.migrations.histories import History
 from manybase.migrations.internals import make_safe_for_threads
 from manybase.participants import is_volatile
 
 T = TypeVar("T")
+WHERE = ("host", "port", "service", "options")  # what else a URL may say about where it leads
+UNFINISHED = (
+    "Its env.py ended without having run all revisions, and raised no error. It must not swallow what they raise."
+)
 Heads = tuple[str, ...]
 Work = Callable[[Heads, MigrationContext], Iterable[Any]]
 
@@ -39,8 +43,9 @@ class Target:
         self.engine = engine
         self.asyncio = asyncio
 
-    def heads(self) -> Heads:
-        """What the database is at. Changes nothing."""
+    def passes(self) -> list[Heads]:
+        """What the database is at, once for each time that its ``env.py`` runs migrations in it: as a rule that is
+        once, but it may keep a table of versions for each of several schemas. Changes nothing."""
         found: list[Heads] = []
 
         def look(heads: Heads, _: MigrationContext) -> Iterable[Any]:
@@ -48,7 +53,9 @@ class Target:
             return ()
 
         self.run(look, dont_mutate=True)
-        return found[0] if found else ()
+        if not found:
+            raise MigrationFailed(self.name, UNFINISHED)
+        return found
 
     def run(
         self,
@@ -56,23 +63,26 @@ class Target:
         *,
         connected: Callable[[Connection], None] | None = None,
         compare: bool = False,
+        together: bool = False,
         output: TextIO | None = None,
         **options: Any,
     ) -> None:
         """Run the environment with ``work``, whose steps Alembic then takes, as it does with the commands of its own.
 
-        ``connected`` is told the connection they are taken on. ``compare``: it is for autogenerate. ``output`` takes
-        the SQL where ``as_sql`` is one of the ``options``, which go to ``EnvironmentContext``.
+        ``connected`` is told the connection they are taken on. ``compare``: it is for autogenerate; ``together``: in
+        all databases that share the history, where the ``env.py`` can. ``output`` takes the SQL where ``as_sql`` is one
+        of the ``options``, which go to ``EnvironmentContext``.
         """
         make_safe_for_threads()
-        names = self.history.databases if compare else (self.name,)
+        names = self.history.databases if together else (self.name,)
+        urls = self._urls(names)
         config = self.history.configuration(
-            self._urls(names), manybase=lambda: self._run_here(compare=compare, output=output, **options)
+            urls, self.name, manybase=lambda: self._run_here(compare=compare, output=output, **options)
         )
         if output is not None:
             config.output_buffer = output
         scripts = self.history.scripts
-        with Environment(config, scripts, fn=work, target=self, connected=connected, **options):
+        with Environment(config, scripts, fn=work, target=self, urls=urls, connected=connected, **options):
             if self.asyncio and self.history.has_environment:  # which may start an event loop of its own
                 await_only(aio.to_thread(scripts.run_env))
             else:
@@ -115,23 +125,26 @@ class Target:
 class Environment(EnvironmentContext):
     """Alembic's, which also looks at where an ``env.py`` connects to."""
 
-    def __init__(self, config: Any, scripts: Any, *, target: Target, connected: Any, **options: Any) -> None:
+    def __init__(
+        self, config: Any, scripts: Any, *, target: Target, urls: dict[str, URL], connected: Any, **options: Any
+    ) -> None:
         super().__init__(config, scripts, **options)
         self.target = target
+        self.urls = urls
         self.connected = connected
 
     def configure(self, connection: Connection | None = None, **options: Any) -> None:  # type: ignore[override]
         if connection is not None and not self.is_offline_mode():
-            check_same(self.target, connection.engine.url)
+            check_same(self.target, self.urls, connection.engine.url)
             if self.connected is not None:
                 self.connected(connection)
+        options["include_name"] = leaving_out_ours(options.get("include_name"))
         super().configure(connection=connection, **options)
 
 
-def check_same(target: Target, url: URL) -> None:
+def check_same(target: Target, urls: dict[str, URL], url: URL) -> None:
     """An ``env.py`` that takes its URL from elsewhere would migrate one database again and again."""
-    declared = target.engine.url
-    if place(url) != place(declared):
+    if place(url) not in {place(each) for each in (target.engine.url, *urls.values())}:
         raise MigrationFailed(
             target.name,
             f"Its env.py in {target.history.folder} connects to another database than the declared one. Let it read "
@@ -140,7 +153,8 @@ def check_same(target: Target, url: URL) -> None:
 
 
 def place(url: URL) -> tuple[Any, ...]:
-    return url.get_backend_name().replace("mariadb", "mysql"), url.host, url.port, url.database
+    backend = url.get_backend_name().replace("mariadb", "mysql")
+    return backend, url.host, url.port, url.database, *(url.query.get(each) for each in WHERE)
 
 
 @contextmanager

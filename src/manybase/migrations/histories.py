@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from argparse import Namespace
 from collections.abc import Collection
@@ -20,6 +21,7 @@ from manybase.database import Database
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError
 
+ASYNC = re.compile(r"async_engine|AsyncEngine")  # in an env.py: it makes an async engine
 ENVIRONMENT = Path(__file__).parent / "environment"  # what Alembic runs where a directory has no env.py
 
 
@@ -43,7 +45,7 @@ class History:
     @property
     def runs_async(self) -> bool:
         """Whether its ``env.py`` makes an async engine."""
-        return "async_engine" in (self.folder / "env.py").read_text(encoding="utf-8")
+        return ASYNC.search((self.folder / "env.py").read_text(encoding="utf-8", errors="replace")) is not None
 
     @cached_property
     def scripts(self) -> ScriptDirectory:
@@ -56,8 +58,12 @@ class History:
         try:
             scripts = self._make_scripts()
             list(scripts.walk_revisions())
-        except (CommandError, SyntaxError, ImportError) as error:
+        except CommandError as error:
             raise ConfigurationError(f"History {self.name!r} in {self.folder} cannot be read. {error}") from error
+        except Exception as error:  # a revision that raises, or one whose file is gone
+            raise ConfigurationError(
+                f"History {self.name!r} in {self.folder} cannot be read. {type(error).__name__}: {error}"
+            ) from error
         return scripts
 
     def load(self) -> None:
@@ -71,16 +77,18 @@ class History:
             ENVIRONMENT, version_locations=[self.folder / "versions"], messaging_opts={"quiet": True}
         )
 
-    def configuration(self, urls: dict[str, URL] | None = None, **attributes: Any) -> Config:
-        """What Alembic and an ``env.py`` read, fresh for each use: ``urls`` by database are those they connect to."""
+    def configuration(self, urls: dict[str, URL] | None = None, name: str = "", **attributes: Any) -> Config:
+        """What Alembic and an ``env.py`` read, fresh for each use: ``urls`` by database are those they connect to, the
+        one called ``name`` where they ask for one."""
         config = read_settings(self.folder) if self.has_environment else settings(ENVIRONMENT)
-        config.cmd_opts = Namespace(quiet=True)  # it would print what it does
+        config.cmd_opts = Namespace(quiet=True, x=None, sql=False, tag=None, autogenerate=False)
         config.attributes.update(attributes)
-        for name, url in (urls or {}).items():
+        for each, url in (urls or {}).items():
             text = url.render_as_string(hide_password=False).replace("%", "%%")
-            config.set_main_option("sqlalchemy.url", text)
+            if each == name:
+                config.set_main_option("sqlalchemy.url", text)
             if config.get_main_option("databases"):
-                config.set_section_option(name, "sqlalchemy.url", text)
+                config.set_section_option(each, "sqlalchemy.url", text)
         if urls and config.get_main_option("databases"):
             config.set_main_option("databases", ", ".join(urls))
         return config
@@ -101,11 +109,18 @@ def read_settings(folder: Path) -> Config:
         ini, toml = above / "alembic.ini", above / "pyproject.toml"
         config = Config(ini if ini.is_file() else None, toml if configures_alembic(toml) else None)
         location = config.get_alembic_option("script_location") if ini.is_file() or config.toml_file_name else None
-        if location is not None and coerce_resource_to_filename(location).resolve() == folder.resolve():
+        if location is not None and leads_to(location, above, folder):
+            config.set_main_option("script_location", str(folder.absolute()).replace("%", "%%"))
             config.file_config.sections()  # reads the file now: nobody finds it afterwards
             config.config_file_name = None
             return config
     return settings(folder)
+
+
+def leads_to(location: str, above: Path, folder: Path) -> bool:
+    """Whether this is the folder, from the working directory or from where it is written."""
+    path = coerce_resource_to_filename(location)
+    return folder.resolve() in (path.resolve(), (above / path).resolve())
 
 
 def configures_alembic(toml: Path) -> bool:

@@ -12,9 +12,10 @@ tests/migrations/test_internals.py fails when they change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging.config
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
-from functools import cache
+from functools import cache, wraps
 from types import ModuleType
 from typing import Any
 
@@ -55,6 +56,19 @@ def make_safe_for_threads() -> None:
     """From now on, in this process, Alembic's modules serve each thread and task by itself. Costs nothing twice."""
     dispatch(alembic.op, Operations)
     dispatch(alembic.context, EnvironmentContext)
+    logging.config.fileConfig = configuring(logging.config.fileConfig)
+
+
+def configuring(configure: Callable[..., None]) -> Callable[..., None]:
+    """Older templates call ``fileConfig(config.config_file_name)`` whether there is one or not. There is none here: it
+    would set up the logging of the whole process anew, once for each database."""
+
+    @wraps(configure)
+    def configure_from(name: Any, *arguments: Any, **options: Any) -> None:
+        if name is not None:
+            configure(name, *arguments, **options)
+
+    return configure_from
 
 
 def dispatch(module: ModuleType, proxied: Any) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, NullPool
 from sqlalchemy.util import await_only
 
 from manybase.errors import MigrationFailed, MigrationLocked
@@ -64,6 +64,8 @@ def guard(
     """
     if connection.dialect.name not in SERVERS:  # a SQLite statement ends with its process
         return
+    if not isinstance(connection.engine.pool, NullPool) and not connection.info.get(GUARDED):
+        connection.detach()  # its pool would keep the lock
     guarded = connection.info.setdefault(GUARDED, set())
     if scope not in guarded:
         wait = Wait(database, timeout, connection.dialect.is_async, pausing=pausing)

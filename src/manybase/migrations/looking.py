@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from manybase.migrations.environments import Heads, Target
 from manybase.migrations.histories import History
 from manybase.migrations.locks import holder
-from manybase.migrations.stepping import heads_of
+from manybase.migrations.stepping import passes_of, together
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,21 @@ class State:
 
 
 def look(target: Target) -> State:
-    current = heads_of(target)
+    passes = passes_of(target)
     with target.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         locked_by = holder(connection)
-    return state_of(target.name, target.history, current, locked_by)
+    return state_of(target.name, target.history, passes, locked_by)
 
 
-def state_of(name: str, history: History, current: Heads, locked_by: str | None) -> State:
+def state_of(name: str, history: History, passes: Sequence[Heads], locked_by: str | None) -> State:
     scripts = history.scripts
     known = {each.revision for each in scripts.walk_revisions()}
     heads = tuple(sorted(scripts.get_heads(consider_depends_on=True)))
+    current = together(passes)
     unknown = tuple(each for each in current if each not in known)
-    reached = (
-        {each.revision for each in scripts.iterate_revisions(current, "base")} if current and not unknown else set()
-    )
-    behind = [each.revision for each in scripts.walk_revisions() if each.revision not in reached]
-    pending = () if unknown else tuple(reversed(behind))
-    return State(name, current, heads, pending, unknown, locked_by)
+    if unknown:
+        return State(name, current, heads, (), unknown, locked_by)
+    reached = [{each.revision for each in scripts.iterate_revisions(at, "base")} if at else set() for at in passes]
+    everywhere = set.intersection(*reached)
+    behind = [each.revision for each in scripts.walk_revisions() if each.revision not in everywhere]
+    return State(name, current, heads, tuple(reversed(behind)), unknown, locked_by)

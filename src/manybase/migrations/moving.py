@@ -144,7 +144,7 @@ def setup(
     how: How = How(),  # noqa: B008
     lock_timeout: float = 60.0,
     observer: Observer | None = None,
-    agree: Agree = agreeing,
+    agree: Agree = refuse_data_loss,
     stopping: Event | None = None,
 ) -> tuple[list[str], Outcome[Migrated]]:
     """Create the databases that are missing, where the server allows it, then upgrade all: which were created, and how

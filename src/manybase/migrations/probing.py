@@ -32,5 +32,5 @@ def probe(connection: Connection, history: History, name: str) -> tuple[int | No
 def count_pending(history: History, name: str, heads: Heads) -> int | None:
     if set(heads) == set(history.scripts.get_heads(consider_depends_on=True)):
         return 0  # told at once, however long the history is
-    state = state_of(name, history, heads, None)
+    state = state_of(name, history, [heads], None)
     return None if state.unknown else len(state.pending)

@@ -108,6 +108,7 @@ def compare(target: Target, context: RevisionContext) -> None:
         target.run(
             look,
             compare=True,
+            together=True,
             dont_mutate=True,
             template_args=context.template_args,
             revision_context=context,

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from manybase.concurrency import handlers_here
 from manybase.engines import Databases
-from manybase.errors import ConfigurationError, PartlyMigrated
+from manybase.errors import ConfigurationError, MigrationFailed, PartlyMigrated
 from manybase.migrations.environments import Target, in_database
 from manybase.migrations.histories import History, histories
 from manybase.migrations.stepping import Migrated, Observer, Order, Plan, Silent, Stopped, migrate, plan
@@ -78,9 +78,16 @@ class Run(Generic[T]):
         first = others[: self.canary]
         with self._stopping_gently():
             for place in alone:
-                self._take(place, partial(self._one, *place))
-            self._together(first, keep_going=False)
-            self._together(others[len(first) :], keep_going=self.keep_going)
+                if self._goes_on(keep_going=self.keep_going):
+                    self._take(place, partial(self._one, *place))
+                else:
+                    self.outcome.pending.append(place[1])
+            self._together(first, keep_going=self.keep_going)
+            rest = others[len(first) :]
+            if all(name in self.outcome.done for _, name in first):
+                self._together(rest, keep_going=self.keep_going)
+            else:
+                self.outcome.pending += [name for _, name in rest]
         self.outcome.sort(self.databases.names)
         return self.outcome
 
@@ -123,7 +130,12 @@ class Run(Generic[T]):
 
     def _one(self, history: History, name: str) -> T:
         self.observer.begins(name)
-        return in_database(self.databases, history, name, self.job)
+        try:
+            return in_database(self.databases, history, name, self.job)
+        except SystemExit as error:
+            raise MigrationFailed(
+                name, f"Its env.py or a revision ended the program, with exit code {error.code!r}."
+            ) from error
 
     def _take(self, place: Place, result: Callable[[], T]) -> None:
         _, name = place
@@ -183,7 +195,7 @@ def move(
     agree([plans[name] for _, name in every if name in plans])
     run = Run(
         databases,
-        lambda target: migrate(target, order, plans[target.name].before),
+        lambda target: migrate(target, order, plans[target.name]),
         jobs=how.jobs,
         keep_going=how.keep_going,
         canary=how.canary,

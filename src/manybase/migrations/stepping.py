@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from manybase.errors import ManybaseError, MigrationFailed
 from manybase.migrations import internals
-from manybase.migrations.environments import Heads, Target
+from manybase.migrations.environments import UNFINISHED, Heads, Target
 from manybase.migrations.histories import History
 from manybase.migrations.locks import guard, lock
 from manybase.participants import MYSQL
@@ -28,6 +28,7 @@ STEPS: dict[Direction, Callable[..., Iterable[Any]]] = {
     "stamp": internals.stamp_steps,
 }
 DEFINING = ("CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE")
+SECRET = ("IDENTIFIED", "PASSWORD")
 LONG = 100  # characters of a statement in an error
 
 
@@ -94,25 +95,33 @@ class Plan:
 
 def plan(target: Target, order: Order) -> Plan:
     """Looked at without the lock: where nothing is to be done, nobody has to wait. Changes nothing."""
-    before = heads_of(target)
-    steps = steps_from(target, order, before)
-    scripts = tuple(each.revision for each in steps) if order.direction != "stamp" else ()
+    passes = passes_of(target)
+    before = together(passes)
+    steps = [step for heads in passes for step in steps_from(target, order, heads)]
+    scripts = tuple(dict.fromkeys(each.revision for each in steps)) if order.direction != "stamp" else ()
     return Plan(target.name, order.direction, target.dialect, target.history, before, scripts, len(steps))
 
 
-def migrate(target: Target, order: Order, before: Heads) -> Migrated:
-    """Do it. Raises ``MigrationLocked`` and ``MigrationFailed``, and ``Stopped`` with nothing half done."""
+def migrate(target: Target, order: Order, agreed: Plan) -> Migrated:
+    """Do it, and nothing that was not agreed on.
+
+    Raises ``MigrationLocked`` and ``MigrationFailed``, and ``Stopped`` with nothing half done.
+    """
     started = time.monotonic()
-    journey = Journey(target, order, before)
+    journey = Journey(target, order, agreed)
     autocommit = target.engine.execution_options(isolation_level="AUTOCOMMIT")
     with lock(autocommit, target.name, timeout=order.lock_timeout, waiting=journey.waits, pausing=journey.stop):
         journey.make()
-    return Migrated(target.name, before, journey.after, tuple(journey.applied), time.monotonic() - started)
+    return Migrated(target.name, agreed.before, journey.after, tuple(journey.applied), time.monotonic() - started)
 
 
-def heads_of(target: Target) -> Heads:
+def together(passes: Iterable[Heads]) -> Heads:
+    return tuple(sorted({head for heads in passes for head in heads}))
+
+
+def passes_of(target: Target) -> list[Heads]:
     try:
-        return tuple(sorted(target.heads()))
+        return target.passes()
     except ManybaseError:
         raise
     except Exception as error:
@@ -129,10 +138,12 @@ def steps_from(target: Target, order: Order, heads: Heads) -> list[Any]:
 class Journey:
     """The steps of one database: which have been taken, and which is under way."""
 
-    def __init__(self, target: Target, order: Order, before: Heads) -> None:
+    def __init__(self, target: Target, order: Order, agreed: Plan) -> None:
         self.target = target
         self.order = order
-        self.after = before
+        self.agreed = agreed.revisions
+        self.after: Heads = ()
+        self.open = True  # there are steps to take
         self.applied: list[str] = []
         self.current: str | None = None
         self.executed: list[str] = []  # of the current revision, where no rollback reaches it
@@ -147,6 +158,8 @@ class Journey:
     def make(self) -> None:
         try:
             self.target.run(self.steps, connected=self.connected, destination_rev=self.order.destination)
+            if self.open:
+                raise MigrationFailed(self.target.name, UNFINISHED, revision=self.current)
         except (ManybaseError, Stopped):
             raise
         except Exception as error:
@@ -158,11 +171,14 @@ class Journey:
             event.listen(connection, "after_cursor_execute", self.note)
 
     def note(self, connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
-        if statement.lstrip().upper().startswith(DEFINING):
+        text = statement.lstrip().upper()
+        if text.startswith(DEFINING) and not any(word in text for word in SECRET):
             self.executed.append(" ".join(statement.split())[:LONG])
 
     def steps(self, heads: Heads, context: MigrationContext) -> Iterator[Any]:
+        self.open = True
         steps = steps_from(self.target, self.order, heads)  # again: another process may have been here meanwhile
+        self.check_agreed(steps)
         for number, step in enumerate(steps, 1):
             self.arrive()
             self.stop()
@@ -170,7 +186,15 @@ class Journey:
             self.order.observer.steps(self.target.name, self.current, number, len(steps))
             yield step
         self.arrive()
-        self.after = tuple(sorted(context.get_current_heads()))
+        self.after = together((self.after, context.get_current_heads()))
+        self.open = False
+
+    def check_agreed(self, steps: Iterable[Any]) -> None:
+        others = [each.revision.revision for each in steps if self.order.direction != "stamp"]
+        if not {*others} <= {*self.agreed}:
+            raise MigrationFailed(
+                self.target.name, "Somebody else has migrated it meanwhile, and other revisions are next. Run it again."
+            )
 
     def arrive(self) -> None:
         if self.current is not None:
@@ -187,11 +211,11 @@ class Journey:
         if not self.applied:
             return False
         try:
-            now = self.target.heads()
+            now = together(self.target.passes())
+            scripts = self.target.history.scripts
+            reached = {each.revision for each in scripts.iterate_revisions(now, "base")} if now else set()
         except Exception:
             return False
-        scripts = self.target.history.scripts
-        reached = {each.revision for each in scripts.iterate_revisions(now, "base")} if now else set()
         return (self.applied[-1] in reached) == (self.order.direction == "upgrade")
 
     def rest(self) -> str:
