@@ -12,6 +12,8 @@ from tests.commands import Commands
 from tests.projects import DOWN, Project, commands, project
 from tests.test_secrets import TRACE
 
+pytestmark = pytest.mark.once
+
 __all__ = ["commands", "project"]
 
 COMMANDS = [

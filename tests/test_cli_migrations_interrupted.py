@@ -11,6 +11,8 @@ from tests.commands import commands
 from tests.projects import Project, project
 from tests.test_cli_migrations_progress import UNTIL_ALLOWED, allow, many
 
+pytestmark = pytest.mark.once
+
 __all__ = ["commands", "project"]
 
 STOPPING = "Stopping:"

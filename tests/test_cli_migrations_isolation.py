@@ -9,6 +9,8 @@ from tests.commands import commands
 from tests.projects import DOWN, Project, project
 from tests.test_secrets import TRACE
 
+pytestmark = pytest.mark.once
+
 __all__ = ["commands", "project"]
 
 ENVIRONMENT = """

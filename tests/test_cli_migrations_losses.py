@@ -5,6 +5,8 @@ import pytest
 from tests.commands import commands
 from tests.projects import Project, project
 
+pytestmark = pytest.mark.once
+
 __all__ = ["commands", "project"]
 
 QUESTION = "Go on? [y/N]"

@@ -20,6 +20,8 @@ from manybase.migrations import Migrated, Silent, status, upgrade
 from tests.migrations.revisions import write_revision
 from tests.servers.server import Server
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import json, sys

@@ -20,6 +20,8 @@ from tests.migrations.lockers import Place, hold, hold_and_work, in_child, is_bu
 from tests.servers.mixed import DRIVERS
 from tests.servers.server import PASSWORD, Server
 
+pytestmark = pytest.mark.once
+
 every_place = places("postgresql", "mariadb", "sqlite")
 every_server = places("postgresql", "mariadb")
 FEW = DRIVERS if TORTURE else (DRIVERS[0], DRIVERS[2])  # what takes seconds for each

@@ -14,6 +14,8 @@ from manybase.migrations import downgrade, status, upgrade
 from tests.migrations.revisions import write_chain, write_revision
 from tests.servers.server import Server
 
+pytestmark = pytest.mark.once
+
 TEMPLATES = ("generic", "async", "pyproject", "pyproject_async")
 DRIVERS = {"sqlite": ("sqlite", "sqlite+aiosqlite"), "postgresql": ("postgresql+psycopg", "postgresql+asyncpg")}
 PLACEHOLDER = "driver://user:pass@localhost/dbname"

@@ -10,6 +10,8 @@ from tests.projects import DOWN, Project, project
 from tests.servers.server import PASSWORD
 from tests.test_cli_migrations_progress import UNTIL_ALLOWED, allow, waited_for
 
+pytestmark = pytest.mark.once
+
 __all__ = ["commands", "project"]
 
 FACES = {"sync": ("psycopg", "pymysql"), "async": ("asyncpg", "asyncmy")}

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from typing import TypeVar
 
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError, PartlyMigrated, PendingMigrations
 from manybase.migrations.drift import Drift, drift
 from manybase.migrations.histories import histories
 from manybase.migrations.looking import State, look
-from manybase.migrations.running import Outcome, Run, concluded, places
+from manybase.migrations.running import Outcome, Run, places
 from manybase.participants import backend_of
 
+T = TypeVar("T")
 Names = Collection[str] | None
 
 
 def status(databases: Databases, *, names: Names = None, jobs: int = 8) -> Outcome[State]:
     """What each database is at, and what is pending; ``failed`` are those that do not tell."""
-    return Run(databases, look, jobs=jobs, keep_going=True).over(places(databases, names))
+    return whole(Run(databases, look, jobs=jobs, keep_going=True).over(places(databases, names)))
 
 
 def check(databases: Databases, *, names: Names = None, jobs: int = 8) -> Outcome[Drift]:
     """How each database differs from its models; ``failed`` are those that cannot be compared."""
-    return Run(databases, drift, jobs=jobs, keep_going=True).over(places(databases, names))
+    return whole(Run(databases, drift, jobs=jobs, keep_going=True).over(places(databases, names)))
+
+
+def whole(outcome: Outcome[T]) -> Outcome[T]:
+    """Ctrl-C ends a look as it ends anything: half of it would look like all."""
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    return outcome
 
 
 def require(databases: Databases, *, names: Names = None, jobs: int = 8) -> None:
@@ -33,8 +42,6 @@ def require(databases: Databases, *, names: Names = None, jobs: int = 8) -> None
     Changes nothing, not even where a database has no table of versions yet.
     """
     outcome = status(databases, names=names, jobs=jobs)
-    if outcome.interrupted:
-        concluded(outcome)
     if len(outcome.failed) == 1:
         raise next(iter(outcome.failed.values()))
     if outcome.failed:
