@@ -1,16 +1,19 @@
 """env.py files as people write them: what they do is understood, or said not to be."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, create_engine, inspect
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from manybase import ConfigurationError, Database, Databases, DestructiveMigration, MigrationFailed, PartlyMigrated
 from manybase.coordinators import identity_of
 from manybase.migrations import (
     How,
     Wanted,
+    aupgrade,
     check,
     downgrade,
     ordered,
@@ -213,6 +216,35 @@ def test_canary_that_fails_with_keep_going(tmp_path: Path) -> None:
         upgrade(databases, canary=1, keep_going=True)
     assert (["one"], ("two",)) == ([*caught.value.failed], caught.value.pending)
     assert set() == tables(tmp_path, "two")
+
+
+@pytest.mark.server
+@pytest.mark.postgresql
+def test_async_engine_that_is_in_use(
+    postgresql: Server, create_database: Callable[[Server], URL], tmp_path: Path
+) -> None:
+    """Its connections belong to the program's event loop, and stay there."""
+    url = create_database(postgresql).set(drivername="postgresql+asyncpg")
+    write_chain(tmp_path / "shop", 1)
+
+    async def main() -> list[str]:
+        engine = create_async_engine(url, pool_size=1, max_overflow=0)
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql("SELECT 1")
+        databases = Databases(Database("shop", engine=engine, migrations=tmp_path / "shop"))
+        await aupgrade(databases)
+        async with engine.connect() as connection:
+            found = (await connection.exec_driver_sql("SELECT count(*) FROM t1")).scalar()
+        await engine.dispose()
+        return [str(found)]
+
+    assert ["1"] == asyncio.run(main())
+
+
+def test_sql_that_is_not_asked_for(tmp_path: Path) -> None:
+    write_chain(tmp_path / "alembic", 1)
+    with pytest.raises(ConfigurationError, match="--sql"):
+        upgrade(shop(tmp_path), "base:head")
 
 
 @pytest.mark.server

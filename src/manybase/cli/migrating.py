@@ -16,7 +16,7 @@ from manybase.cli.wishes import Wish
 if TYPE_CHECKING:
     from manybase.cli.answers import Answer
     from manybase.engines import Databases
-    from manybase.migrations.stepping import Direction
+    from manybase.migrations.orders import Direction
 
     Command = Callable[[Databases], Answer]
 

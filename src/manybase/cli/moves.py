@@ -17,8 +17,8 @@ from manybase.cli.wishes import Wish
 from manybase.engines import Databases
 from manybase.errors import DestructiveMigration, listed
 from manybase.migrations import Migrated, Order, Outcome, Plan
+from manybase.migrations.orders import Direction
 from manybase.migrations.running import places
-from manybase.migrations.stepping import Direction
 
 
 def move(databases: Databases, direction: Direction, revision: str, wish: Wish) -> Answer:

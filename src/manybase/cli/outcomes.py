@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from manybase.cli import printing
 from manybase.errors import ManybaseError, MigrationFailed, MigrationLocked, PartlyMigrated, listed
 from manybase.migrations import Migrated, Outcome, Revised
-from manybase.migrations.stepping import cause
+from manybase.migrations.failures import cause
 
 DONE, FAILED, PARTLY, INTERRUPTED = 0, 1, 3, 130
 UNKNOWN_REVISION = re.compile(r"Can't locate revision identified by '([^']*)'")

@@ -24,9 +24,9 @@ from manybase.migrations.moving import (
     upgrade,
 )
 from manybase.migrations.offline import write_sql
+from manybase.migrations.orders import Migrated, Observer, Order, Plan, Silent, Stopped
 from manybase.migrations.revising import Revised, Wanted, merge, revise
 from manybase.migrations.running import Agree, How, Outcome
-from manybase.migrations.stepping import Migrated, Observer, Order, Plan, Silent, Stopped
 
 __all__ = [
     "Agree",

@@ -13,7 +13,7 @@ from manybase.database import Database
 from manybase.engines import Databases
 from manybase.errors import MigrationFailed
 from manybase.migrations.environments import Target
-from manybase.migrations.stepping import cause
+from manybase.migrations.failures import cause
 from manybase.participants import MYSQL, is_volatile
 from manybase.recovering import is_needed, relevant
 from manybase.wire import mysql_code, sqlstate

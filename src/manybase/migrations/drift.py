@@ -11,8 +11,8 @@ from alembic.runtime.migration import MigrationContext
 
 from manybase.errors import ConfigurationError, ManybaseError
 from manybase.migrations.environments import Heads, Target
+from manybase.migrations.failures import failed
 from manybase.migrations.revising import has_models
-from manybase.migrations.stepping import failed
 
 
 @dataclass(frozen=True)

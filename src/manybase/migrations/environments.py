@@ -10,7 +10,7 @@ from typing import Any, TextIO, TypeVar
 from alembic import context
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, NullPool, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only, greenlet_spawn
 
@@ -161,15 +161,26 @@ def place(url: URL) -> tuple[Any, ...]:
 def connecting(databases: Databases, name: str, *, asyncio: bool) -> Iterator[Engine]:
     """An engine for a while. One in memory is that of the sessions: there is no other way to it."""
     database, options = databases[name], unpooled(databases.options_of(name))
-    if database.engine is None and is_volatile(database.resolve_url()):
+    own = database.engine
+    if is_volatile(database.resolve_url() if own is None else own.url):
         yield databases.async_engine(name).sync_engine if asyncio else databases.engine(name)
         return
-    engine = make_async_engine(database, options).sync_engine if asyncio else make_engine(database, options)
-    try:
-        yield engine
-    finally:
-        if isinstance(database.engine, AsyncEngine):
-            engine.dispose()  # its pool must not keep connections of a loop that ends now
+    if own is not None:
+        yield without_pool(own.sync_engine if isinstance(own, AsyncEngine) else own)
+    else:
+        yield make_async_engine(database, options).sync_engine if asyncio else make_engine(database, options)
+
+
+def without_pool(engine: Engine) -> Engine:
+    """One that connects as this one does, and keeps nothing: what is in its pool may belong to another event loop, and
+    what goes back into it must not hold a lock."""
+
+    def connect() -> Any:
+        connection = engine.pool.recreate().connect()
+        connection.detach()
+        return connection.dbapi_connection
+
+    return Engine(NullPool(connect), engine.dialect, engine.url, hide_parameters=True)
 
 
 def in_database(databases: Databases, history: History, name: str, job: Callable[[Target], T]) -> T:

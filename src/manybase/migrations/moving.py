@@ -15,9 +15,9 @@ from manybase.migrations.asking import Names, check_not_in_memory
 from manybase.migrations.environments import Target
 from manybase.migrations.histories import History, histories
 from manybase.migrations.lint import Risk, risks
+from manybase.migrations.orders import Direction, Migrated, Observer, Order, Plan, Silent
 from manybase.migrations.revising import make_directory
 from manybase.migrations.running import Agree, How, Outcome, Run, concluded, move, places
-from manybase.migrations.stepping import Direction, Migrated, Observer, Order, Plan, Silent
 
 
 def upgrade(

@@ -9,8 +9,10 @@ from typing import Any, TextIO
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError, ManybaseError
 from manybase.migrations.environments import Target, in_database
+from manybase.migrations.failures import failed
+from manybase.migrations.orders import Order
 from manybase.migrations.running import places
-from manybase.migrations.stepping import Order, failed, steps_from
+from manybase.migrations.stepping import steps_from
 
 
 def write_sql(databases: Databases, order: Order, output: TextIO, *, names: Collection[str] | None = None) -> None:

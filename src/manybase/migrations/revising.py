@@ -15,8 +15,8 @@ from alembic.util import CommandError, rev_id
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError, ManybaseError, MigrationFailed
 from manybase.migrations.environments import Heads, Target, in_database
+from manybase.migrations.failures import failed
 from manybase.migrations.histories import History, histories
-from manybase.migrations.stepping import failed
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from manybase.engines import Databases
 from manybase.errors import ConfigurationError, MigrationFailed, PartlyMigrated
 from manybase.migrations.environments import Target, in_database
 from manybase.migrations.histories import History, histories
-from manybase.migrations.stepping import Migrated, Observer, Order, Plan, Silent, Stopped, migrate, plan
+from manybase.migrations.orders import Migrated, Observer, Order, Plan, Silent, Stopped
+from manybase.migrations.stepping import migrate, plan
 from manybase.participants import is_volatile, url_of
 
 T = TypeVar("T")
@@ -180,6 +181,10 @@ def move(
 
     All are looked at first; ``agree`` then sees the plans of those that have something to do, and may raise.
     """
+    if ":" in order.destination:
+        raise ConfigurationError(
+            f"{order.destination!r}: from:to is for the SQL that --sql writes, not for a database."
+        )
     every = places(databases, names)
     observer, stopping = order.observer, order.stopping
     looking = Run(databases, partial(plan, order=order), jobs=how.jobs, keep_going=how.keep_going, stopping=stopping)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from threading import Event
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from alembic.runtime.migration import MigrationContext
-from alembic.script import Script
 from alembic.util import CommandError
 from sqlalchemy import Connection, event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from manybase.errors import ManybaseError, MigrationFailed
 from manybase.migrations import internals
 from manybase.migrations.environments import UNFINISHED, Heads, Target
-from manybase.migrations.histories import History
+from manybase.migrations.failures import advice, failed
 from manybase.migrations.locks import guard, lock
+from manybase.migrations.orders import Direction, Migrated, Order, Plan, Stopped
 from manybase.participants import MYSQL
 
-Direction = Literal["upgrade", "downgrade", "stamp"]
 STEPS: dict[Direction, Callable[..., Iterable[Any]]] = {
     "upgrade": internals.upgrade_steps,
     "downgrade": internals.downgrade_steps,
@@ -30,67 +26,6 @@ STEPS: dict[Direction, Callable[..., Iterable[Any]]] = {
 DEFINING = ("CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE")
 SECRET = ("IDENTIFIED", "PASSWORD")
 LONG = 100  # characters of a statement in an error
-
-
-@dataclass(frozen=True)
-class Migrated:
-    """One database that is done: from which heads it went to which, by which revisions, in how many seconds."""
-
-    database: str
-    before: Heads
-    after: Heads
-    revisions: tuple[str, ...]
-    seconds: float
-
-
-class Observer(Protocol):
-    """Whoever shows how it goes. Called from several threads."""
-
-    def begins(self, database: str) -> None: ...
-    def waits(self, database: str, holder: str) -> None: ...
-    def steps(self, database: str, revision: str, number: int, count: int) -> None: ...
-    def ends(self, database: str, error: BaseException | None) -> None: ...
-
-
-class Silent:
-    """Shows nothing."""
-
-    def begins(self, database: str) -> None: ...
-    def waits(self, database: str, holder: str) -> None: ...
-    def steps(self, database: str, revision: str, number: int, count: int) -> None: ...
-    def ends(self, database: str, error: BaseException | None) -> None: ...
-
-
-class Stopped(Exception):
-    """Somebody asked to stop between two revisions."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be done with each database. ``stopping`` ends it between two revisions."""
-
-    direction: Direction
-    destination: str
-    lock_timeout: float = 60.0
-    observer: Observer = field(default_factory=Silent)
-    stopping: Event = field(default_factory=Event)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be done with one database: where it is, and the revisions on the way, in order."""
-
-    database: str
-    direction: Direction
-    dialect: str
-    history: History
-    before: Heads
-    scripts: tuple[Script, ...]
-    steps: int
-
-    @property
-    def revisions(self) -> tuple[str, ...]:
-        return tuple(each.revision for each in self.scripts)
 
 
 def plan(target: Target, order: Order) -> Plan:
@@ -234,29 +169,3 @@ class Journey:
 def named(step: Any) -> str:
     """The revision that a step is about."""
     return ", ".join(step.to_revisions_no_deps if step.is_upgrade else step.from_revisions_no_deps) or "base"
-
-
-def failed(
-    database: str, error: Exception, revision: str | None = None, applied: Iterable[str] = (), rest: str = ""
-) -> MigrationFailed:
-    return MigrationFailed(database, f"{cause(error)} {rest}".strip(), revision=revision, applied=applied)
-
-
-def cause(error: Exception) -> str:
-    """What went wrong, in the words of the server or of the revision; never a statement with its values, or a URL."""
-    if isinstance(error, DBAPIError):
-        first = str(error.orig).strip().splitlines()
-        return f"{type(error.orig).__name__}: {first[0] if first else 'no text'}."
-    if isinstance(error, CommandError):
-        return advice(str(error))
-    if isinstance(error, SQLAlchemyError):
-        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
-    return f"{type(error).__name__}: {error}"
-
-
-def advice(text: str) -> str:
-    if "Multiple head revisions" in text or "multiple heads" in text:
-        return "Its history has several heads. Join them: manybase merge heads; or name one, or take all: heads."
-    if "Can't locate revision" in text:
-        return f"{text}. See those that there are: manybase history."
-    return text if text.endswith(".") else f"{text}."
