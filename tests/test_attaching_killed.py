@@ -11,9 +11,12 @@ from pathlib import Path
 from sqlite3 import connect
 from typing import NoReturn
 
+import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, insert
 
 from manybase import Database, Databases, Session
+
+pytestmark = pytest.mark.once
 
 NAMES = ("a", "b", "c")
 STEPS = {name: Table("steps", MetaData(), Column("id", Integer, primary_key=True)) for name in NAMES}

@@ -10,6 +10,8 @@ from tests.chaos.trial import Trial
 from tests.servers.postgresql import start_private
 from tests.servers.server import Server
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def second_postgresql(postgresql: Server) -> Iterator[Server]:

@@ -20,6 +20,8 @@ from tests.ledgers import write
 from tests.servers.killing import SLOW_COMMIT
 from tests.servers.mixed import Drivers, every_driver
 
+pytestmark = pytest.mark.once
+
 every_company = pytest.mark.parametrize("topology", [TWO, MIXED, XA], ids=str)
 
 

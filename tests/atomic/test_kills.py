@@ -14,6 +14,8 @@ from tests.atomic.topologies import TOPOLOGIES, Topology, commits
 from tests.atomic.torture import REPEATS, both_kinds
 from tests.servers.mixed import Drivers
 
+pytestmark = pytest.mark.once
+
 every_topology = pytest.mark.parametrize("topology", TOPOLOGIES, ids=str)
 
 

@@ -22,6 +22,8 @@ from tests.atomic.torture import both_kinds, postgresql_drivers
 from tests.ledgers import write
 from tests.servers.mixed import Drivers
 
+pytestmark = pytest.mark.once
+
 
 @dataclass(frozen=True)
 class Place:
