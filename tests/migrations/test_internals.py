@@ -86,9 +86,9 @@ def test_command_of_alembic(tmp_path: Path) -> None:
     """What a program does with Alembic itself goes on working in the same process."""
     command.init(Config(tmp_path / "alembic.ini"), str(tmp_path / "alembic"))
     write_chain(tmp_path / "alembic", 2)
-    config = Config(tmp_path / "alembic.ini")
+    config = Config()  # the file would set up the logging of this process
+    config.set_main_option("script_location", str(tmp_path / "alembic"))
     config.set_main_option("sqlalchemy.url", f"sqlite:///{tmp_path / 'db'}")
-    config.attributes["configure_logger"] = False
 
     command.upgrade(config, "head")
 
