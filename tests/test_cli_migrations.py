@@ -320,9 +320,9 @@ def test_status_where_one_does_not_answer(project: Project) -> None:
 def test_status_of_a_database_without_models(project: Project) -> None:
     """There is nothing to compare it with, and nothing is wrong with that."""
     project.write(
-        "from manybase import Database, Databases\ndatabases = Databases(Database('shop', 'sqlite:///shop.db'))"
+        "from manybase import Database, Databases\ndatabases = Databases(Database('bare', 'sqlite:///bare.db'))"
     )
-    project.users("shop")
+    project.users("bare")  # models of other tests in this process claim usual names
     project("upgrade")
 
     ran = project("status")
@@ -442,7 +442,7 @@ def test_empty_revision(project: Project) -> None:
 def test_revision_where_nothing_declares_models(project: Project) -> None:
     """It says how to write one all the same."""
     project.write(
-        "from manybase import Database, Databases\ndatabases = Databases(Database('shop', 'sqlite:///shop.db'))"
+        "from manybase import Database, Databases\ndatabases = Databases(Database('bare', 'sqlite:///bare.db'))"
     )
 
     ran = project("revision", "-m", "nothing")
