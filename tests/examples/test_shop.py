@@ -18,6 +18,8 @@ from examples.shop.embedded import sqlite_files
 from examples.shop.seed import create_and_seed
 from examples.shop.visits import SECTIONS, Visit
 
+pytestmark = pytest.mark.once
+
 VISITS = [visit for visits in SECTIONS.values() for visit in visits]
 EXPECTED = {"/orders/failing": 402, "/regions/audit/parcels": 404}
 TOO_LARGE = 2**70

@@ -18,6 +18,8 @@ from examples.shop.terminal import standard_output
 from tests.examples.program import run_demo, serving_demo
 from tests.servers.server import PASSWORD, Server
 
+pytestmark = pytest.mark.once
+
 DONE = "Every step gave the expected result."
 SHOWN = (
     "✓ each goes to its owner",

@@ -16,6 +16,8 @@ from manybase.migrations import check, downgrade, histories, require, status, up
 from tests.examples.program import run_demo
 from tests.servers.server import Server
 
+pytestmark = pytest.mark.once
+
 PlaceShop = Callable[[dict[str, Server]], None]
 
 

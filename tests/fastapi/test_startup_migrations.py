@@ -26,7 +26,7 @@ HEADS = {"shop": ("users", "products"), "audit": ("entries",)}
 PASSWORD = "s3cret"
 UNREACHABLE = f"postgresql://me:{PASSWORD}@127.0.0.1:1/nowhere"
 
-pytestmark = pytest.mark.usefixtures("histories")
+pytestmark = [pytest.mark.usefixtures("histories"), pytest.mark.once]
 
 
 @pytest.fixture

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.server  # they need none, but start pytest four times: nothing for a quick run
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.once,
+]  # they need none, but start pytest four times: nothing for a quick run
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}

@@ -15,6 +15,8 @@ from manybase.fastapi.startup import Migrations
 from tests.revisions import SYNC, tables_at, write_history
 from tests.servers.mixed import Drivers, Urls, every_driver
 
+pytestmark = pytest.mark.once
+
 PROCESSES = 3
 # Long enough for another one to come in between.
 COUNTED = """
