@@ -70,9 +70,9 @@ class Uninterrupted:
             return []
         return self._in_greenlets(jobs, timeout) if self.asyncio else self._in_threads(jobs, timeout, socket)
 
-    def run_one(self, job: Job[T], timeout: float, *, socket: int | None = None) -> T:
+    def run_one(self, job: Job[T], timeout: float) -> T:
         """As ``run``, for a single job, whose error is raised."""
-        (ended,) = self.run([job], timeout, socket=socket)
+        (ended,) = self.run([job], timeout)
         if isinstance(ended, BaseException):
             raise ended
         return ended

@@ -160,6 +160,12 @@ def backend_of(databases: Databases, name: str) -> str | None:
     return None if url is None or is_volatile(url) else url.get_backend_name()
 
 
+def is_in_memory(databases: Databases, name: str) -> bool:
+    """Whether no other process or thread finds the same database there."""
+    url = url_of(databases, name)
+    return url is not None and is_volatile(url)
+
+
 def url_of(databases: Databases, name: str) -> URL | None:
     database = databases[name]
     if database.engine is not None:

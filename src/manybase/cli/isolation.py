@@ -20,7 +20,7 @@ from manybase.errors import ManybaseError, MigrationFailed, rebuild
 from manybase.migrations import Migrated, Outcome, Risk, Stopped
 from manybase.migrations.environments import Target
 from manybase.migrations.running import Run, places
-from manybase.participants import is_volatile, url_of
+from manybase.participants import is_in_memory
 
 INTERRUPTED = 130
 Document = dict[str, Any]
@@ -136,8 +136,7 @@ def run_in_processes(watch: Watch) -> Outcome[Migrated]:
 
 def refuse_memory(databases: Databases, names: Sequence[str]) -> None:
     for name in names:
-        url = url_of(databases, name)
-        if url is not None and is_volatile(url):
+        if is_in_memory(databases, name):
             raise UsageError(f"Database {name!r} is in memory: no other process reaches it. Use --isolation thread.")
 
 

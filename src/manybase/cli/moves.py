@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from io import StringIO
 
 from manybase import migrations
 from manybase.cli import outcomes, printing, progress, risks
@@ -17,6 +16,7 @@ from manybase.cli.wishes import Wish
 from manybase.engines import Databases
 from manybase.errors import DestructiveMigration, listed
 from manybase.migrations import Migrated, Order, Outcome, Plan
+from manybase.migrations.offline import sql_of_each
 from manybase.migrations.orders import Direction
 from manybase.migrations.running import places
 
@@ -79,12 +79,8 @@ class Watch:
 def write_sql(databases: Databases, direction: Direction, revision: str, names: list[str] | None) -> Answer:
     """The SQL, for somebody else to run."""
     order = migrations.ordered(direction, revision, 0, None)
-    written: dict[str, str] = {}
     with redirect_stdout(sys.stderr):
-        for _, name in places(databases, names):
-            output = StringIO()
-            migrations.write_sql(databases, order, output, names=[name])
-            written[name] = output.getvalue()
+        written = dict(sql_of_each(databases, order, names))
     document = {"databases": [{"database": name, "sql": text} for name, text in written.items()]}
     return Answer(document, lambda: printing.say("\n".join(written.values()).rstrip()))
 

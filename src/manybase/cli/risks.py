@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 from manybase.cli import printing
@@ -14,8 +13,7 @@ from manybase.cli.progress import Progress
 from manybase.engines import Databases
 from manybase.errors import DestructiveMigration, listed
 from manybase.migrations import Order, Outcome, Plan, Risk, risks_of
-from manybase.migrations.running import Run, places
-from manybase.migrations.stepping import plan
+from manybase.migrations.running import places, planned
 
 COLUMNS = ("database", "revision", "where", "what happens", "safer")
 
@@ -36,11 +34,7 @@ def look(
     databases: Databases, order: Order, names: Sequence[str] | None, *, jobs: int, keep_going: bool = True
 ) -> Outcome[Plan]:
     """What is to be done with each database. Changes nothing."""
-    job = partial(plan, order=order)
-    run = Run(databases, job, jobs=jobs, keep_going=keep_going, stopping=order.stopping)
-    found = run.over(places(databases, names))
-    found.done = {name: found.done[name] for name in databases.names if name in found.done}
-    return found
+    return planned(databases, order, places(databases, names), jobs=jobs, keep_going=keep_going)
 
 
 def dangers(plans: Sequence[Plan]) -> list[Danger]:

@@ -101,7 +101,7 @@ def keep_decisions(databases: Databases, target: Target) -> None:
     if target.dialect not in (*MYSQL, "postgresql", "sqlite"):
         return
     try:
-        with target.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        with target.autocommit.connect() as connection:
             decision.create(connection)
     except DBAPIError as error:
         raise MigrationFailed(target.name, cause(error)) from error

@@ -9,9 +9,9 @@ from typing import Any
 from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.runtime.migration import MigrationContext
 
-from manybase.errors import ConfigurationError, ManybaseError
+from manybase.errors import ConfigurationError
 from manybase.migrations.environments import Heads, Target
-from manybase.migrations.failures import failed
+from manybase.migrations.failures import naming
 from manybase.migrations.revising import has_models
 
 
@@ -46,12 +46,8 @@ def drift(target: Target) -> Drift:
                 found.extend(statements(render_python_code(operations, migration_context=words)))
         return ()
 
-    try:
+    with naming(target.name):
         target.run(compare, compare=True, dont_mutate=True)
-    except ManybaseError:
-        raise
-    except Exception as error:
-        raise failed(target.name, error) from error
     return Drift(target.name, tuple(found))
 
 

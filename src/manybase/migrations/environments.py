@@ -22,7 +22,7 @@ from manybase.errors import ConfigurationError, MigrationFailed
 from manybase.migrations.comparing import Comparison, leaving_out_ours
 from manybase.migrations.histories import History
 from manybase.migrations.internals import make_safe_for_threads
-from manybase.participants import is_volatile
+from manybase.participants import is_in_memory
 
 T = TypeVar("T")
 WHERE = ("host", "port", "service", "options")  # what else a URL may say about where it leads
@@ -113,6 +113,11 @@ class Target:
                 context.run_migrations()
 
     @property
+    def autocommit(self) -> Engine:
+        """For what is asked beside the migrations: each statement commits by itself."""
+        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @property
     def dialect(self) -> str:
         return self.engine.dialect.name
 
@@ -162,7 +167,7 @@ def connecting(databases: Databases, name: str, *, asyncio: bool) -> Iterator[En
     """An engine for a while. One in memory is that of the sessions: there is no other way to it."""
     database, options = databases[name], unpooled(databases.options_of(name))
     own = database.engine
-    if is_volatile(database.resolve_url() if own is None else own.url):
+    if is_in_memory(databases, name):
         yield databases.async_engine(name).sync_engine if asyncio else databases.engine(name)
         return
     if own is not None:

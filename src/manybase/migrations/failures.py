@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from manybase.errors import MigrationFailed
+from manybase.errors import ManybaseError, MigrationFailed
+
+
+@contextmanager
+def naming(database: str) -> Iterator[None]:
+    """Around what an ``env.py`` or a revision runs: its error becomes a ``MigrationFailed`` of that database."""
+    try:
+        yield
+    except ManybaseError:
+        raise
+    except Exception as error:
+        raise failed(database, error) from error
 
 
 def failed(

@@ -32,20 +32,20 @@ class State:
 
 def look(target: Target) -> State:
     passes = passes_of(target)
-    with target.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+    with target.autocommit.connect() as connection:
         locked_by = holder(connection)
     return state_of(target.name, target.history, passes, locked_by)
 
 
 def state_of(name: str, history: History, passes: Sequence[Heads], locked_by: str | None) -> State:
     scripts = history.scripts
-    known = {each.revision for each in scripts.walk_revisions()}
+    every = [each.revision for each in scripts.walk_revisions()]
     heads = tuple(sorted(scripts.get_heads(consider_depends_on=True)))
     current = together(passes)
-    unknown = tuple(each for each in current if each not in known)
+    unknown = tuple(each for each in current if each not in every)
     if unknown:
         return State(name, current, heads, (), unknown, locked_by)
     reached = [{each.revision for each in scripts.iterate_revisions(at, "base")} if at else set() for at in passes]
     everywhere = set.intersection(*reached)
-    behind = [each.revision for each in scripts.walk_revisions() if each.revision not in everywhere]
-    return State(name, current, heads, tuple(reversed(behind)), unknown, locked_by)
+    pending = tuple(each for each in reversed(every) if each not in everywhere)
+    return State(name, current, heads, pending, unknown, locked_by)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from io import StringIO
 from typing import Any, TextIO
 
 from manybase.engines import Databases
-from manybase.errors import ConfigurationError, ManybaseError
+from manybase.errors import ConfigurationError
 from manybase.migrations.environments import Target, in_database
-from manybase.migrations.failures import failed
+from manybase.migrations.failures import naming
 from manybase.migrations.orders import Order
 from manybase.migrations.running import places
 from manybase.migrations.stepping import steps_from
@@ -20,6 +20,12 @@ def write_sql(databases: Databases, order: Order, output: TextIO, *, names: Coll
 
     Raises ``ConfigurationError`` for a downgrade that does not say where it starts, and ``MigrationFailed``.
     """
+    for _, text in sql_of_each(databases, order, names):
+        output.write(text)
+
+
+def sql_of_each(databases: Databases, order: Order, names: Collection[str] | None) -> Iterator[tuple[str, str]]:
+    """Each database with its SQL."""
     start, _, destination = order.destination.rpartition(":")
     if order.direction == "downgrade" and not start:
         raise ConfigurationError("To write the SQL of a downgrade, name where it starts and ends: from:to.")
@@ -31,13 +37,9 @@ def write_sql(databases: Databases, order: Order, output: TextIO, *, names: Coll
         def steps(heads: Any, _: Any) -> Iterable[Any]:
             return steps_from(target, there, heads)
 
-        try:
+        with naming(target.name):
             target.run(steps, as_sql=True, starting_rev=start or None, destination_rev=destination, output=written)
-        except ManybaseError:
-            raise
-        except Exception as error:
-            raise failed(target.name, error) from error
         return written.getvalue()
 
     for history, name in places(databases, names):
-        output.write(f"-- Database {name}\n\n{in_database(databases, history, name, write)}\n")
+        yield name, f"-- Database {name}\n\n{in_database(databases, history, name, write)}\n"

@@ -19,7 +19,7 @@ from manybase.migrations.environments import Target, in_database
 from manybase.migrations.histories import History, histories
 from manybase.migrations.orders import Migrated, Observer, Order, Plan, Silent, Stopped
 from manybase.migrations.stepping import migrate, plan
-from manybase.participants import is_volatile, url_of
+from manybase.participants import is_in_memory
 
 T = TypeVar("T")
 Place = tuple[History, str]
@@ -74,7 +74,7 @@ class Run(Generic[T]):
         self.outcome: Outcome[T] = outcome or Outcome()
 
     def over(self, places: Sequence[Place]) -> Outcome[T]:
-        alone = [each for each in places if self._stays_in_thread(each[1])]
+        alone = [each for each in places if is_in_memory(self.databases, each[1])]  # another one in another thread
         others = [each for each in places if each not in alone]
         first = others[: self.canary]
         with self._stopping_gently():
@@ -150,11 +150,6 @@ class Run(Generic[T]):
             self.outcome.failed[name] = error = failure
         self.observer.ends(name, error)
 
-    def _stays_in_thread(self, name: str) -> bool:
-        """A database in memory is another one in another thread."""
-        url = url_of(self.databases, name)
-        return url is not None and is_volatile(url)
-
 
 def places(databases: Databases, names: Collection[str] | None) -> list[Place]:
     """The databases that are named, or all, with their histories."""
@@ -187,8 +182,7 @@ def move(
         )
     every = places(databases, names)
     observer, stopping = order.observer, order.stopping
-    looking = Run(databases, partial(plan, order=order), jobs=how.jobs, keep_going=how.keep_going, stopping=stopping)
-    looked = looking.over(every)
+    looked = planned(databases, order, every, jobs=how.jobs, keep_going=how.keep_going)
     outcome: Outcome[Migrated] = Outcome(failed=looked.failed, interrupted=looked.interrupted)
     plans = {name: each for name, each in looked.done.items() if each.steps}
     outcome.done = {
@@ -209,6 +203,14 @@ def move(
         outcome=outcome,
     )
     return run.over([place for place in every if place[1] in plans])
+
+
+def planned(
+    databases: Databases, order: Order, places: Sequence[Place], *, jobs: int, keep_going: bool
+) -> Outcome[Plan]:
+    """What is to be done with each database. Changes nothing."""
+    job = partial(plan, order=order)
+    return Run(databases, job, jobs=jobs, keep_going=keep_going, stopping=order.stopping).over(places)
 
 
 def concluded(outcome: Outcome[T]) -> list[T]:

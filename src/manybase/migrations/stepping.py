@@ -13,7 +13,7 @@ from sqlalchemy import Connection, event
 from manybase.errors import ManybaseError, MigrationFailed
 from manybase.migrations import internals
 from manybase.migrations.environments import UNFINISHED, Heads, Target
-from manybase.migrations.failures import advice, failed
+from manybase.migrations.failures import advice, failed, naming
 from manybase.migrations.locks import guard, lock
 from manybase.migrations.orders import Direction, Migrated, Order, Plan, Stopped
 from manybase.participants import MYSQL
@@ -44,8 +44,7 @@ def migrate(target: Target, order: Order, agreed: Plan) -> Migrated:
     """
     started = time.monotonic()
     journey = Journey(target, order, agreed)
-    autocommit = target.engine.execution_options(isolation_level="AUTOCOMMIT")
-    with lock(autocommit, target.name, timeout=order.lock_timeout, waiting=journey.waits, pausing=journey.stop):
+    with lock(target.autocommit, target.name, timeout=order.lock_timeout, waiting=journey.waits, pausing=journey.stop):
         journey.make()
     return Migrated(target.name, agreed.before, journey.after, tuple(journey.applied), time.monotonic() - started)
 
@@ -55,12 +54,8 @@ def together(passes: Iterable[Heads]) -> Heads:
 
 
 def passes_of(target: Target) -> list[Heads]:
-    try:
+    with naming(target.name):
         return target.passes()
-    except ManybaseError:
-        raise
-    except Exception as error:
-        raise failed(target.name, error) from error
 
 
 def steps_from(target: Target, order: Order, heads: Heads) -> list[Any]:
