@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnClause, ColumnElement, FromClause, SelectBase, TypeCoerce
+from sqlalchemy import (
+    Alias,
+    BinaryExpression,
+    BindParameter,
+    ColumnClause,
+    ColumnElement,
+    FromClause,
+    PrimaryKeyConstraint,
+    SelectBase,
+    Table,
+    TypeCoerce,
+    UniqueConstraint,
+)
+from sqlalchemy.sql import operators
 from sqlalchemy.types import TypeEngine
 
 from manybase.federation.expressions import are_same
@@ -42,7 +55,18 @@ class Fragment:
     whole: SelectBase | None = None
     outputs: list[Output] = field(default_factory=list)
     reducers: list[Reducer] = field(default_factory=list)
-    depth: int = 0  # of the scope it belongs to
+
+    @property
+    def is_small(self) -> bool:
+        """Whether a key of a table says that there is one row at most."""
+        equal = {
+            side.name
+            for each in self.where
+            if isinstance(each, BinaryExpression) and each.operator is operators.eq
+            for side, other in ((each.left, each.right), (each.right, each.left))
+            if is_column(side) and isinstance(other, BindParameter)
+        }
+        return len(self.sources) == 1 and any(key <= equal for key in keys_of(self.sources[0]))
 
     @property
     def name(self) -> str:
@@ -66,3 +90,14 @@ class Fragment:
 
 def is_column(expression: Any) -> bool:
     return isinstance(expression, ColumnClause) and not isinstance(expression, TypeCoerce)
+
+
+def keys_of(source: Any) -> list[set[str]]:
+    """The sets of columns that are unique in a table."""
+    while isinstance(source, Alias):
+        source = source.element
+    if not isinstance(source, Table):
+        return []
+    unique = [each for each in source.constraints if isinstance(each, (PrimaryKeyConstraint, UniqueConstraint))]
+    indexed = [{column.name for column in index.columns} for index in source.indexes if index.unique]
+    return [*({column.name for column in each.columns} for each in unique if len(each.columns)), *indexed]

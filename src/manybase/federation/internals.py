@@ -111,6 +111,11 @@ def values_of(context: Any) -> dict[str, Any]:
     return parameters
 
 
+def raw_rows(result: Any, size: int) -> Any:
+    """The next rows as the driver gives them: those of the cursor, and what SQLAlchemy has already read of them."""
+    return result.cursor_strategy.fetchmany(result, result.cursor, size)
+
+
 def named_bind(bind: BindParameter[Any], name: str) -> BindParameter[Any]:
     """A parameter of that name that takes what ``bind`` takes, also an empty list where it is one of NOT IN."""
     made: BindParameter[Any] = bindparam(

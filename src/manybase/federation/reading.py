@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import CursorResult
 
+from manybase.federation import internals
+
 Rows: TypeAlias = "list[tuple[Any, ...]]"
 CHUNK = 10_000
 
@@ -21,7 +23,7 @@ def chunks(result: CursorResult[Any], types: list[Any], size: int = CHUNK) -> It
         for type_, described in zip(types, cursor.description, strict=True)
     ]
     used = [(position, process) for position, process in enumerate(processors) if process is not None]
-    while rows := cursor.fetchmany(size):
+    while rows := internals.raw_rows(result, size):
         yield processed(rows, used)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BindParameter, Connection, Dialect, Integer, SelectBase, literal, select
@@ -13,38 +14,62 @@ from sqlalchemy.sql import visitors
 
 from manybase.errors import FederationLimit
 from manybase.federation import internals
-from manybase.federation.fragments import Fragment, Reducer
+from manybase.federation.fragments import Fragment
 from manybase.federation.keys import Sending, sending, usable
 from manybase.federation.limits import Federation
 from manybase.federation.plan import Plan
 from manybase.federation.reading import Rows, chunks
+from manybase.federation.together import run_together
 
 if TYPE_CHECKING:
     from manybase.session import Session
 
 
+STREAMED = {"stream_results": True}
+FEW = 1_000  # keys; what they bring may be had at once
 GIVEN = "given_"  # what the names of parameters begin with that the statement brings
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Fetched:
-    """What came of a fragment, and what it took; ``keys`` that were sent with it."""
+    """What came of a fragment, and what it took. ``rows`` is None where they only pass through."""
 
     fragment: Fragment
-    rows: Rows
-    statement: Any
-    keys: int | None = None
-    seconds: float = 0.0
+    rows: Rows | None = None
+    count: int = 0
     bytes: int = 0
+    seconds: float = 0.0
+    keys: int | None = None  # that were sent with it
+    statements: list[str] = field(default_factory=list)
     key_sets: dict[int, set[Any]] = field(default_factory=dict)
 
     def keys_of(self, position: int) -> set[Any]:
         """The distinct values of a column, without NULL."""
         if position not in self.key_sets:
-            found = {row[position] for row in self.rows}
+            found = {row[position] for row in self.rows or ()}
             found.discard(None)
             self.key_sets[position] = found
         return self.key_sets[position]
+
+
+@dataclass(eq=False, slots=True)
+class Part:
+    """A statement about to run. ``streams``: its rows may be too many to be had at once."""
+
+    connection: Connection
+    statement: Any
+    parameters: dict[str, Any]
+    types: list[Any]
+    streams: bool
+    keys: int | None
+
+    def chunks(self) -> Iterator[Rows]:
+        options: Any = STREAMED if self.streams else None
+        result = self.connection.execute(self.statement, self.parameters, execution_options=options)
+        try:
+            yield from chunks(result, self.types)
+        finally:
+            result.close()
 
 
 class Staging:
@@ -61,63 +86,79 @@ class Staging:
         self.bytes = 0
         self._deadline = time.monotonic() + limits.timeout
 
-    def fetch_all(self) -> None:
-        """Every fragment, each after those that could tell it what to leave out."""
-        for fragment in in_order(self.plan.fragments):
-            if fragment not in self.fetched:
-                self.fetch(fragment)
+    def fetch_all(self, but: Fragment | None = None) -> None:
+        """Every fragment, each after those that could tell it what to leave out. ``but`` this one, it comes later."""
+        left = [each for each in in_order(self.plan.fragments) if each is not but]
+        while left:
+            batch = independent(left)
+            left = [each for each in left if each not in batch]
+            self.fetch(batch)
 
-    def fetch(self, fragment: Fragment) -> Fetched:
-        started = time.perf_counter()
-        rows: Rows = []
-        size = 0
-        statement = None
-        for part in self.parts(fragment):
-            statement = part.statement
-            for chunk in part:
-                rows += chunk
-                size += self.count(fragment, chunk)
-        made = Fetched(fragment, rows, statement, None, time.perf_counter() - started, size)
-        self.fetched[fragment] = made
-        return made
+    def fetch(self, batch: Sequence[Fragment]) -> None:
+        """Fragments of different databases, at the same time."""
+        parts = [(Fetched(each), self.part(each)) for each in batch]
+        jobs = [partial(self.collect, fetched, part) for fetched, part in parts if part is not None]
+        for fetched, part in parts:
+            fetched.rows = []
+            self.fetched[fetched.fragment] = fetched
+            if part is not None:
+                fetched.keys = part.keys
+        if jobs:
+            run_together(jobs, asyncio=self.session._asyncio)
+
+    def collect(self, fetched: Fetched, part: Part) -> None:
+        assert fetched.rows is not None
+        for chunk in self.read(fetched, part):
+            if fetched.rows:
+                fetched.rows += chunk
+            else:
+                fetched.rows = chunk
 
     def chunks(self, fragment: Fragment) -> Iterator[Rows]:
         """Its rows: those that are here, or, where they are only to pass through, as they come."""
         if fragment in self.fetched:
-            yield self.fetched[fragment].rows
+            yield self.fetched[fragment].rows or []
             return
-        for part in self.parts(fragment):
-            for chunk in part:
-                self.count(fragment, chunk)
-                yield chunk
+        fetched = self.fetched[fragment] = Fetched(fragment)
+        part = self.part(fragment)
+        if part is not None:
+            yield from self.read(fetched, part)
 
-    def parts(self, fragment: Fragment) -> Iterator[Part]:
-        """The statements that bring a fragment: one, or several where not all of its keys go into one."""
-        connection = self.connection(fragment)
-        active = list(self.keys(fragment, connection))
-        if any(not keys for _, _, keys in active):
-            return  # nothing can match
-        prepared = self.prepared(fragment, tuple(sent for _, sent, _ in active))
-        parameters = {name_of(name): self.values[name] for name in prepared.names}
-        parameters |= {sent.name: sent.pack(keys) for _, sent, keys in active}
-        yield Part(connection, prepared.statement, parameters, prepared.types)
+    def read(self, fetched: Fetched, part: Part) -> Iterator[Rows]:
+        started = time.perf_counter()
+        for chunk in part.chunks():
+            fetched.seconds += time.perf_counter() - started
+            fetched.count += len(chunk)
+            fetched.bytes += self.count(fetched.fragment, chunk)
+            yield chunk
+            started = time.perf_counter()
+        fetched.seconds += time.perf_counter() - started
 
-    def connection(self, fragment: Fragment) -> Connection:
+    def part(self, fragment: Fragment) -> Part | None:
+        """The statement that brings a fragment; None where nothing in it can match."""
         clause = self.prepared(fragment, ()).statement
         connection = self.session.connection(bind_arguments={"database": fragment.database, "clause": clause})
         self.dialects[fragment] = connection.dialect
-        return connection
+        active = list(self.keys(fragment, connection.dialect))
+        if any(not keys for _, keys in active):
+            return None
+        prepared = self.prepared(fragment, tuple(sent for sent, _ in active))
+        parameters = {GIVEN + name: self.values[name] for name in prepared.names}
+        parameters |= {sent.name: sent.pack(keys) for sent, keys in active}
+        fewest = min((len(keys) for _, keys in active), default=None)
+        streams = connection.dialect.name != "sqlite" and not fragment.is_small and (fewest is None or fewest > FEW)
+        return Part(connection, prepared.statement, parameters, prepared.types, streams, fewest)
 
-    def keys(self, fragment: Fragment, connection: Connection) -> Iterator[tuple[Reducer, Sending, list[Any]]]:
+    def keys(self, fragment: Fragment, dialect: Dialect) -> Iterator[tuple[Sending, list[Any]]]:
         for number, reducer in enumerate(fragment.reducers):
             known = self.fetched.get(reducer.outer)
-            sent = sending(connection.dialect, reducer.inner, f"keys_{number}") if known is not None else None
-            if known is None or sent is None:
+            sent = sending(dialect, reducer.inner, f"keys_{number}") if known is not None else None
+            if known is None or sent is None or known.rows is None:
                 continue
             position = next(i for i, output in enumerate(reducer.outer.outputs) if output.name == reducer.outer_name)
             keys = usable(known.keys_of(position), reducer.inner)
             if keys is not None and len(keys) <= sent.most:
-                yield reducer, sent, keys
+                yield sent, keys
 
     def prepared(self, fragment: Fragment, sent: tuple[Sending, ...]) -> Prepared:
         """The SELECT that brings a fragment; made once, so that SQLAlchemy compiles it once."""
@@ -140,23 +181,6 @@ class Staging:
         if time.monotonic() > self._deadline:
             raise FederationLimit("timeout", limits.timeout, fragment=named)
         return size
-
-
-class Part:
-    """A statement about to run; its chunks of rows come while it is iterated."""
-
-    def __init__(self, connection: Connection, statement: Any, parameters: dict[str, Any], types: list[Any]) -> None:
-        self.connection = connection
-        self.statement = statement
-        self.parameters = parameters
-        self.types = types
-
-    def __iter__(self) -> Iterator[Rows]:
-        result = self.connection.execute(self.statement, self.parameters)
-        try:
-            yield from chunks(result, self.types)
-        finally:
-            result.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,20 +209,26 @@ def renamed(statement: SelectBase, plan: Plan) -> Any:
 
     def replace(element: Any, **_: Any) -> Any:
         name = plan.names.get(element) if isinstance(element, BindParameter) else None
-        return None if name is None else internals.named_bind(element, name_of(name))
+        return None if name is None else internals.named_bind(element, GIVEN + name)
 
     if not any(isinstance(each, BindParameter) and each in plan.names for each in visitors.iterate(statement)):
         return statement
     return visitors.replacement_traverse(statement, {}, replace)
 
 
-def name_of(name: str) -> str:
-    return GIVEN + name
-
-
 def needed(statement: Any) -> list[str]:
     found = [str(each.key) for each in visitors.iterate(statement) if isinstance(each, BindParameter)]
     return [key.removeprefix(GIVEN) for key in dict.fromkeys(found) if key.startswith(GIVEN)]
+
+
+def independent(fragments: Sequence[Fragment]) -> list[Fragment]:
+    """The first of them, and others of other databases that it cannot reduce."""
+    batch: list[Fragment] = []
+    for each in fragments:
+        waits = any(reducer.outer in fragments and reducer.outer is not each for reducer in each.reducers)
+        if not batch or (not waits and each.database not in {known.database for known in batch}):
+            batch.append(each)
+    return batch
 
 
 def in_order(fragments: Iterable[Fragment]) -> list[Fragment]:

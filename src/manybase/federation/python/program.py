@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -25,9 +25,6 @@ class Run:
     def __init__(self, staging: Staging) -> None:
         self.staging = staging
         self.values = staging.values
-
-    def rows(self, fragment: Fragment) -> Rows:
-        return self.staging.fetched[fragment].rows
 
 
 class Source:
@@ -242,19 +239,16 @@ class Concatenation(Source):
 
 @dataclass
 class Program:
-    """``first``: fragments in the order in which they are fetched, all but the one that may be streamed."""
+    """``probe``: the fragment that is fetched last; its rows pass through, and need not be kept."""
 
     source: Source
-    order: Sequence[Fragment] = ()
     probe: Fragment | None = None
     notes: list[str] = field(default_factory=list)
 
     def run(self, staging: Staging, *, streams: bool) -> Iterator[Rows]:
-        for fragment in self.order:
-            if fragment is not self.probe:
-                staging.fetch(fragment)
+        staging.fetch_all(but=self.probe)
         if self.probe is not None and not streams:
-            staging.fetch(self.probe)
+            staging.fetch([self.probe])
         return self.source.chunks(Run(staging))
 
 

@@ -110,8 +110,7 @@ class Programming:
 
     def program(self, statement: Any) -> Program:
         source = self.statement(statement)
-        order = in_order(self._plan.fragments)
-        return Program(source, order, self.probe(source))
+        return Program(source, self.probe(source))
 
     def probe(self, source: Source) -> Fragment | None:
         """The fragment whose rows pass through, and need not be kept."""
