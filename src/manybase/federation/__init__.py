@@ -1,0 +1,1 @@
+"""Federation: one SELECT over several databases."""
