@@ -7,7 +7,7 @@ Each process leaves a `.coverage.*`, for `coverage combine`.
 import coverage
 import pytest
 
-measurement = coverage.Coverage(data_suffix=True)
+measurement = coverage.Coverage()
 measurement.start()
 
 
