@@ -28,6 +28,7 @@ from sqlalchemy import (
     Table,
     TableSample,
     Tuple,
+    UnaryExpression,
 )
 from sqlalchemy.sql import operators, visitors
 
@@ -374,7 +375,7 @@ class Planning:
         if used.subqueries:  # whose own tables are nobody's here
             found.discard(None)
         fragment = found.pop() if len(found) == 1 else None
-        if fragment is None or used.volatile or isinstance(expression, (SelectBase, Tuple)):
+        if fragment is None or used.volatile or isinstance(expression, (SelectBase, Tuple)) or is_ordering(expression):
             return None
         if used.subqueries and used.tables & (self._outside() - fragment.tables):
             return None
@@ -568,6 +569,13 @@ def _sources(source: Any) -> Iterator[Any]:
         yield from _sources(source.element)
     else:
         yield source
+
+
+def is_ordering(expression: Any) -> bool:
+    """DESC, NULLS LAST, DISTINCT: they say something about an expression, and have no value."""
+    return isinstance(expression, UnaryExpression) and (
+        expression.modifier is not None or expression.operator is operators.distinct_op
+    )
 
 
 def misplaced(table: Table) -> UnsupportedStatement:
