@@ -459,7 +459,10 @@ class Planning:
         plan = self.plan
         plan.types = [entry.type for entry in internals.result_of(self)]
         self._carry()
-        programming = Programming(plan, self._locate, self._name, self.dialect.semantics, self._folds)
+        dialect = self.dialect
+        programming = Programming(
+            plan, self._locate, self._name, dialect.semantics, self._folds, dialect.backends.__getitem__
+        )
         try:
             plan.program = programming.program(self.statement)  # type: ignore[attr-defined]
         except NotCovered as reason:
