@@ -84,6 +84,17 @@ class DuckDBCompiler(PGCompiler):
             return types.DateTime(timezone=True)
         return fn.type  # type: ignore[no-any-return]
 
+    def visit_label(self, label: Any, add_to_result_map: Any = None, **kw: Any) -> Any:
+        fn = label.element
+        if add_to_result_map is None or not isinstance(fn, functions.FunctionElement):
+            return super().visit_label(label, add_to_result_map=add_to_result_map, **kw)  # type: ignore[no-untyped-call]
+        given = self.result_type(fn)
+
+        def add(keyname: str, name: str, objects: Any, type_: types.TypeEngine[Any]) -> None:
+            add_to_result_map(keyname, name, objects, given if type_ is fn.type else type_)
+
+        return super().visit_label(label, add_to_result_map=add, **kw)  # type: ignore[no-untyped-call]
+
     def visit_now_func(self, fn: Any, **kw: Any) -> str:
         return "CAST(now() AS TIMESTAMP)"
 

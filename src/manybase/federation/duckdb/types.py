@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Dialect, types
 from sqlalchemy.dialects.postgresql.base import PGDialect, PGTypeCompiler
@@ -36,6 +37,18 @@ class Instant(types.DateTime):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         return with_zone if self.timezone and getattr(dialect, "aware", True) else None
+
+
+class Clock(types.Time):
+    """MySQL's driver gives timedeltas, DuckDB does not."""
+
+
+class Guid(types.Uuid[Any]):
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return lambda value: value if value is None or isinstance(value, UUID) else UUID(value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return None if self.as_uuid else lambda value: None if value is None else str(value)
 
 
 class Json(types.JSON):
@@ -96,6 +109,8 @@ COLSPECS = {
     types.Numeric: Exact,
     types.Float: Floating,
     types.DateTime: Instant,
+    types.Time: Clock,
+    types.Uuid: Guid,
     types.JSON: Json,
     types.JSON.JSONIndexType: Member,
     types.JSON.JSONIntIndexType: Member,
@@ -138,5 +153,6 @@ class DuckDBTypeCompiler(PGTypeCompiler):
     visit_LONGTEXT = visit_MEDIUMTEXT = visit_TINYTEXT = visit_CITEXT = named("VARCHAR")  # noqa: N815
     visit_INET = visit_CIDR = visit_MACADDR = visit_enum = visit_ENUM = named("VARCHAR")  # noqa: N815
     visit_TINYINT = visit_MEDIUMINT = visit_YEAR = whole("INTEGER")  # noqa: N815
+    visit_uuid = visit_UUID = named("UUID")  # noqa: N815
     visit_INTEGER = whole("INTEGER")  # noqa: N815
     visit_BIGINT = whole("BIGINT")  # noqa: N815

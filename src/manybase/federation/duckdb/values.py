@@ -291,6 +291,8 @@ def lane(column: Column, dialect: Dialect, interned: Interned) -> Lane:
     if column.carried:
         return Carried(column, interned)
     type_ = column.type
+    if type_.__visit_name__ == "SET":  # MySQL's: a set in Python, so its order would be lost
+        return Inferred(column)
     adapted = type_.dialect_impl(dialect)
     there, back = adapted.bind_processor(dialect), adapted.result_processor(dialect, None)
     way = stored(column, underlying(adapted), dialect)
