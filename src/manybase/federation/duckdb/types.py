@@ -12,13 +12,15 @@ from uuid import UUID
 from sqlalchemy import Dialect, types
 from sqlalchemy.dialects.postgresql.base import PGDialect, PGTypeCompiler
 
+Processor = Callable[[Any], Any]
+
 
 class Exact(types.Numeric[Any]):
     def bind_processor(self, dialect: Dialect) -> Any:
         return None
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        return decimal if self.asdecimal else floating
+        return decimals(self) if self.asdecimal else floating
 
 
 class Floating(types.Float[Any]):
@@ -26,7 +28,7 @@ class Floating(types.Float[Any]):
         return None
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        return decimal if self.asdecimal else floating
+        return decimals(self) if self.asdecimal else floating
 
 
 class Instant(types.DateTime):
@@ -73,10 +75,17 @@ class Path(types.JSON.JSONPathType):
         return lambda keys: quoted(json_path(keys))
 
 
-def decimal(value: Any) -> Any:
-    if value is None or type(value) is Decimal:
-        return value
-    return Decimal(repr(value) if isinstance(value, float) else value)
+def decimals(type_: types.Numeric[Any] | types.Float[Any]) -> Processor:
+    """Floats, of databases that have nothing better, become decimals as SQLAlchemy makes them: with 10 digits, or as
+    many as the type says."""
+    scale = getattr(type_, "decimal_return_scale", None) or getattr(type_, "scale", None) or 10
+
+    def decimal(value: Any) -> Any:
+        if value is None or type(value) is Decimal:
+            return value
+        return Decimal(f"{value:.{scale}f}" if isinstance(value, float) else value)
+
+    return decimal
 
 
 def floating(value: Any) -> Any:
