@@ -32,7 +32,7 @@ from sqlalchemy.types import NullType, TypeEngine
 from manybase import UnsupportedStatement
 from manybase.drivers import with_driver
 from manybase.federation.duckdb.interning import Interned
-from manybase.federation.duckdb.values import Column
+from manybase.federation.duckdb.values import Column, given_type
 from manybase.federation.semantics import semantics_of
 from tests.federation.staged import staged
 from tests.federation.zoo import TOO_MUCH, ZOO, Animal
@@ -158,6 +158,15 @@ def test_aware_datetime() -> None:
 
     assert [value] == back("postgresql", DateTime(timezone=True), [value])
     assert [value.replace(tzinfo=None)] == back("sqlite", DateTime(timezone=True), [value.replace(tzinfo=None)])
+
+
+def test_type_that_a_home_gives() -> None:
+    """A column with a time zone that is none in its database; other types are what they are."""
+    declared = DateTime(timezone=True)
+
+    assert declared is given_type(declared, HOMES["postgresql"])
+    assert [False, False] == [given_type(declared, HOMES[home]).timezone for home in ("mariadb", "sqlite")]
+    assert isinstance(given_type(Integer(), HOMES["sqlite"]), Integer)
 
 
 def test_sort_order_of_an_enum() -> None:

@@ -300,6 +300,13 @@ def lane(column: Column, dialect: Dialect, interned: Interned) -> Lane:
     return Decorated(way, there, back, proven=not decorated) if there or decorated else way
 
 
+def given_type(type_: types.TypeEngine[Any], home: Dialect) -> types.TypeEngine[Any]:
+    """The type of what comes out of a computation with a column of this home: only PostgreSQL gives a time zone."""
+    if isinstance(type_, types.DateTime) and type_.timezone and home.name != "postgresql":
+        return types.DateTime()
+    return type_
+
+
 def underlying(type_: types.TypeEngine[Any]) -> types.TypeEngine[Any]:
     """What a TypeDecorator, or several in each other, decorates."""
     while isinstance(type_, TypeDecorator):
