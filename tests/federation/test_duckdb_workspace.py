@@ -213,11 +213,12 @@ def test_fork(workspace: Workspace) -> None:
     workspace.load("t", [ID], [(1,)])
 
     def use() -> Any:
+        inherited = len(root()._connections)
         with Workspace() as other:
             other.load("t", [ID], [(2,)])
-            return other.execute("SELECT * FROM t").fetchall()
+            return inherited, other.execute("SELECT * FROM t").fetchall()
 
-    assert "[(2,)]" == in_child(use)
+    assert "(0, [(2,)])" == in_child(use)
     assert [(1,)] == workspace.execute("SELECT * FROM t").fetchall()
     assert root() is root()
 
