@@ -291,11 +291,20 @@ def lane(column: Column, dialect: Dialect, interned: Interned) -> Lane:
     if column.carried:
         return Carried(column, interned)
     type_ = column.type
+    if type_.__visit_name__ == "SET":  # MySQL's: a set in Python, so its order would be lost
+        return Inferred(column)
     adapted = type_.dialect_impl(dialect)
     there, back = adapted.bind_processor(dialect), adapted.result_processor(dialect, None)
     way = stored(column, underlying(adapted), dialect)
     decorated = isinstance(type_, TypeDecorator)
     return Decorated(way, there, back, proven=not decorated) if there or decorated else way
+
+
+def given_type(type_: types.TypeEngine[Any], home: Dialect) -> types.TypeEngine[Any]:
+    """The type of what comes out of a computation with a column of this home: only PostgreSQL gives a time zone."""
+    if isinstance(type_, types.DateTime) and type_.timezone and home.name != "postgresql":
+        return types.DateTime()
+    return type_
 
 
 def underlying(type_: types.TypeEngine[Any]) -> types.TypeEngine[Any]:
