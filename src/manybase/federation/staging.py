@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BindParameter, Connection, Dialect, Integer, SelectBase, bindparam, literal, select
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Dialect,
+    Integer,
+    SelectBase,
+    bindparam,
+    literal,
+    literal_column,
+    select,
+)
 from sqlalchemy.sql import visitors
 
 from manybase.errors import FederationLimit

@@ -121,6 +121,8 @@ class Whole(Plain):
         super().__init__(column, "BIGINT", int, bool)
 
     def put(self, values: Values) -> Values:
+        if Decimal in set(map(type, values)):  # as PostgreSQL sums integers of 64 bits
+            values = [int(v) if isinstance(v, Decimal) and v == v.to_integral_value() else v for v in values]
         self.check(values)
         given = [value for value in values if value is not None]
         if given:
