@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from benchmarks.join_cases import Case, Rows, comparable
 from benchmarks.join_ways import BY_HAND, MANYBASE, NATIVE, Places, Ways, ways
-from manybase.errors import ManybaseError
 
 BY_HAND_EACH = 3
 """Rounds: it takes seconds, and is a yardstick only."""
@@ -50,8 +49,8 @@ def _measured(ways: Ways, case: Case, rounds: int) -> Measured:
     try:
         wrong += [MANYBASE] if _differ(case, expected, ways.run(MANYBASE, case)[0]) else []
         moved = ways.moved(case)
-    except ManybaseError as error:
-        running, wrong = [NATIVE], [*wrong, f"{MANYBASE} ({type(error).__name__})"]
+    except Exception as error:  # what one case fails with must not hide the others
+        running, wrong = [NATIVE], [*wrong, f"{MANYBASE} ({type(error).__name__}: {str(error).splitlines()[0]})"]
     took = [_round(ways, case, number, running) for number in range(rounds)]
     return Measured(took, moved, f"wrong: {', '.join(wrong)}" if wrong else "equal")
 

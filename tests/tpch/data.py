@@ -1,7 +1,6 @@
 """The data of TPC-H at any scale, byte for byte those of its dbgen: made by tpchgen-cli."""
 
 import subprocess
-import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,5 +30,5 @@ def lines(path: Path) -> Iterator[str]:
 def _generator() -> Path:
     program = Path(sysconfig.get_path("scripts"), GENERATOR)
     if not program.exists():
-        sys.exit(f"{GENERATOR} is not in this environment. `make environment` brings it.")
+        raise FileNotFoundError(f"{GENERATOR} is not in this environment: `make environment` brings it.")
     return program

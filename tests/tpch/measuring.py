@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy.orm import Session as PlainSession
 
 from manybase import Session
-from manybase.errors import ManybaseError
 from tests.tpch import answers
 from tests.tpch.comparing import Rows, differences
 from tests.tpch.databases import Loaded
@@ -33,8 +32,8 @@ def _measured(query: Query, spread: Loaded, scale: float, rounds: int) -> float 
     expected, _ = _timed(lambda: PlainSession(spread.native), query)
     try:
         actual, _ = _timed(lambda: Session(spread.databases), query)
-    except ManybaseError as error:
-        print(f"{name:7}{'':37}{type(error).__name__}", flush=True)
+    except Exception as error:  # what one query fails with must not hide the others
+        print(f"{name:7}{'':38}{type(error).__name__}: {str(error).splitlines()[0]}", flush=True)
         return None
     times = [
         (_timed(lambda: PlainSession(spread.native), query)[1], _timed(lambda: Session(spread.databases), query)[1])
