@@ -5,6 +5,7 @@ Not in ours, where it would wait for Python's lock while rows are read.
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def delayed_places(places: Places, seconds: float) -> Iterator[Places]:
 
 def serve() -> None:
     host, port, seconds = sys.argv[1:]
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     listening = socket.create_server(("127.0.0.1", 0))
     print(listening.getsockname()[1], flush=True)
     while True:
@@ -58,6 +60,11 @@ def serve() -> None:
             packets: Packets = SimpleQueue()
             threading.Thread(target=_receive, args=(source, packets, float(seconds)), daemon=True).start()
             threading.Thread(target=_send, args=(target, packets), daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(0)
 
 
 def _receive(source: socket.socket, packets: Packets, seconds: float) -> None:

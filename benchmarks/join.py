@@ -1,6 +1,6 @@
 """What a join of two databases costs, against the same in one PostgreSQL and against what people write by hand.
 
-    python -m benchmarks.join [--events 400000] [--rounds 9] [--pairs PG+PG PG+MariaDB PG+SQLite] [--cases Q1 Q5]
+    python -m benchmarks.join [--events 200000] [--rounds 9] [--pairs PG+PG PG+MariaDB PG+SQLite] [--cases Q1 Q5]
 
 Users are in one PostgreSQL, 20 events for each in a second PostgreSQL, a MariaDB or a SQLite; all servers are private.
 
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.join", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--events", type=int, default=400_000, help="at least 100,000; a twentieth of it are users")
+    parser.add_argument("--events", type=int, default=200_000, help="at least 100,000; a twentieth of it are users")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--pairs", nargs="+", choices=PAIRS, default=PAIRS)
     parser.add_argument("--cases", nargs="+", metavar="NAME", default=["Q"], help="how their names begin")
