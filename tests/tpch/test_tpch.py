@@ -1,11 +1,13 @@
 """TPC-H at scale 0.01: what the queries give, in one PostgreSQL and over three databases."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import SAWarning
 from sqlalchemy.orm import Session as PlainSession
 
-from manybase import CrossDatabaseError, Session
+from manybase import Session
 from tests.servers.server import Server
 from tests.tpch.answers import differences_from_known
 from tests.tpch.comparing import differences
@@ -15,6 +17,13 @@ from tests.tpch.queries.query import Query
 
 pytestmark = pytest.mark.once
 SCALE = 0.01
+
+
+def marked(query: Query) -> Any:
+    if query.number != 7:
+        return query
+    reason = "Its two nations are fetched together, each with each, and SQLAlchemy warns of it."
+    return pytest.param(query, marks=pytest.mark.xfail(raises=SAWarning, strict=True, reason=reason))
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +41,7 @@ def test_the_statements_are_those_of_tpch(query: Query, spread: Loaded) -> None:
     assert [] == differences_from_known(query, SCALE, rows)
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        query
-        if query.at_home
-        else pytest.param(query, marks=pytest.mark.xfail(raises=CrossDatabaseError, strict=True, reason="not yet"))
-        for query in QUERIES.values()
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("query", [marked(query) for query in QUERIES.values()], ids=str)
 def test_three_databases_answer_as_one(query: Query, spread: Loaded) -> None:
     """A session over three databases gives what one PostgreSQL gives that has all tables: values, types and order."""
     with PlainSession(spread.native) as session:
