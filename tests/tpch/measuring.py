@@ -32,18 +32,21 @@ def _measured(query: Query, spread: Loaded, scale: float, rounds: int) -> float 
     expected, _ = _timed(lambda: PlainSession(spread.native), query)
     try:
         actual, _ = _timed(lambda: Session(spread.databases), query)
+        times = [_round(spread, query) for _ in range(rounds)]
     except Exception as error:  # what one query fails with must not hide the others
         print(f"{name:7}{'':38}{type(error).__name__}: {str(error).splitlines()[0]}", flush=True)
         return None
-    times = [
-        (_timed(lambda: PlainSession(spread.native), query)[1], _timed(lambda: Session(spread.databases), query)[1])
-        for _ in range(rounds)
-    ]
     theirs, ours = (statistics.median(took) for took in zip(*times, strict=True))
     ratio = statistics.median(mine / native for native, mine in times)
     verdict = _verdict(query, scale, expected, actual)
     print(f"{name:7}{theirs * 1e3:12.1f}{ours * 1e3:14.1f}{ratio:9.2f}   {verdict}", flush=True)
     return ratio
+
+
+def _round(spread: Loaded, query: Query) -> tuple[float, float]:
+    _, native = _timed(lambda: PlainSession(spread.native), query)
+    _, ours = _timed(lambda: Session(spread.databases), query)
+    return native, ours
 
 
 def _timed(make: Make, query: Query) -> tuple[Rows, float]:
