@@ -26,9 +26,8 @@ Packets = SimpleQueue[tuple[float, bytes]]
 def delayed(url: URL, seconds: float) -> Iterator[URL]:
     """The same database, with ``seconds`` of delay in each direction."""
     command = [sys.executable, "-c", "from benchmarks.delaying import serve; serve()"]
-    process = subprocess.Popen(
-        [*command, str(url.host), str(url.port), str(seconds)], stdout=subprocess.PIPE, text=True
-    )
+    command += [str(url.host), str(url.port), str(seconds)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield url.set(host="127.0.0.1", port=int(process.stdout.readline()))
