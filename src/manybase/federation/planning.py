@@ -18,6 +18,7 @@ from sqlalchemy import (
     BindParameter,
     BooleanClauseList,
     ClauseElement,
+    ClauseList,
     ColumnElement,
     FromClause,
     FromGrouping,
@@ -93,6 +94,8 @@ class Planning:
         self._open_ctes: list[Any] = []
         self._in_aggregate = 0
         self._windowed: set[int] = set()
+        self._in_exists = False
+        self._only_exists: list[bool] = []
         super().__init__(*arguments, **options)
         if self.plan.scopes:
             self._finish()
@@ -106,11 +109,13 @@ class Planning:
     def visit_select(self, select_stmt: Any, *arguments: Any, **options: Any) -> Any:
         depth, in_aggregate = len(self._scopes), self._in_aggregate
         self._visiting.append(select_stmt)
-        self._in_aggregate = 0
+        self._in_aggregate, exists, self._in_exists = 0, self._in_exists, False
+        self._only_exists.append(exists)
         try:
             return super().visit_select(select_stmt, *arguments, **options)  # type: ignore[misc]  # the compiler's
         finally:
             self._visiting.pop()
+            self._only_exists.pop()
             self._in_aggregate = in_aggregate
             del self._scopes[depth:]
 
@@ -151,6 +156,7 @@ class Planning:
             for column in scope.columns:
                 scope.whole.outputs.append(Output(f"c{len(scope.whole.outputs)}", column, column.type))
         self._scopes.append(scope)
+        scope.selects_nothing = self._only_exists[-1] and scope.grouping is None and scope.whole is None
         return froms
 
     def _compose_select_body(
@@ -165,6 +171,8 @@ class Planning:
         kwargs: Any,
     ) -> Any:
         scope = self._scopes[-1]
+        if scope.selects_nothing:
+            inner_columns, scope.selects_nothing = ["1"], False
         if scope.whole is not None:
             return text + ", ".join(inner_columns) + f" FROM {scope.whole.name}"
         kwargs = {**kwargs, "from_linter": None}
@@ -288,7 +296,7 @@ class Planning:
             if isinstance(each, FunctionElement) and name_of(each) in ROLLUPS:
                 scope.rolls_up = True
                 clauses += each.clauses
-            elif isinstance(each, Tuple):
+            elif isinstance(each, (Tuple, ClauseList)) and not isinstance(each, BooleanClauseList):
                 clauses += each.clauses
             else:
                 found.append(each)
@@ -434,6 +442,8 @@ class Planning:
 
     def _placed(self, scope: Scope, fragment: Fragment, expression: Any) -> str:
         """A column of a fragment; in a SELECT that groups, outside of aggregates, that of any row of the group."""
+        if self._scopes[-1].selects_nothing:
+            return "NULL"
         output = fragment.output(expression)
         output.uses += 1
         text = f"{fragment.name}.{output.name}"
@@ -489,7 +499,9 @@ class Planning:
         scope = self.plan.scopes.get(id(self.plan.root))
         if scope is None or scope.whole is not None or internals.is_distinct(scope.select):
             return
-        if len(scope.columns) != len(self.plan.types):
+        said = (*internals.order_by_of(scope.select), *internals.group_by_of(scope.select))
+        by_name = any(isinstance(each, str) for clause in said for each in labels_in(clause))
+        if len(scope.columns) != len(self.plan.types) or by_name:
             return
         found: dict[Output, list[int]] = {}
         for place, column in enumerate(scope.columns):
@@ -574,7 +586,7 @@ def computing(name: str) -> Any:
 
 
 for each in COMPUTED:
-    if each not in ("grouping", "function", "over", "funcfilter", "withingroup"):
+    if each not in ("grouping", "function", "over", "funcfilter", "withingroup", "unary"):
         setattr(Planning, f"visit_{each}", computing(each))
 
 
@@ -596,6 +608,15 @@ def aggregating(name: str) -> Any:
     return visit
 
 
+def visit_unary(self: Any, unary: Any, *arguments: Any, **options: Any) -> Any:
+    self._in_exists = unary.operator is operators.exists
+    try:
+        return computing("unary")(self, unary, *arguments, **options)
+    finally:
+        self._in_exists = False
+
+
+Planning.visit_unary = visit_unary  # type: ignore[attr-defined]
 Planning.visit_over = visit_over  # type: ignore[attr-defined]
 Planning.visit_funcfilter = aggregating("funcfilter")  # type: ignore[attr-defined]
 Planning.visit_withingroup = aggregating("withingroup")  # type: ignore[attr-defined]
@@ -646,6 +667,13 @@ def is_value(element: Any) -> bool:
     if not isinstance(element, ColumnElement):
         return False
     return isinstance(element, BooleanClauseList) or getattr(element, "operator", None) is not operators.and_
+
+
+def labels_in(clause: Any) -> Iterator[Any]:
+    """What a clause refers to by a name: a string for each."""
+    for each in visitors.iterate(clause):
+        if isinstance(internals.label_of(each), (str, Label)):
+            yield "by name"
 
 
 def is_ordering(expression: Any) -> bool:
