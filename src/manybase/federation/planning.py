@@ -126,8 +126,8 @@ class Planning:
         finally:
             self._open_ctes.pop()
 
-    # Private: SQLCompiler._setup_select_stack and _compose_select_body (SQLAlchemy 2.0 and 2.1). Between them the columns
-    # are rendered, and after the first it is known what a SELECT is from: nothing public is called there.
+    # Private: SQLCompiler._setup_select_stack and _compose_select_body (SQLAlchemy 2.0 and 2.1). Between them the
+    # columns are rendered, and after the first it is known what a SELECT is from: nothing public is called there.
     # test_internals.py fails when they change.
     def _setup_select_stack(
         self, select: Any, compile_state: Any, entry: Any, asfrom: Any, lateral: Any, compound_index: Any
