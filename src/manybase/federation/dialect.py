@@ -42,7 +42,7 @@ class FederatedContext(DefaultExecutionContext):
             values, options = internals.values_of(self), self.execution_options
             self.cursor.execution = Execution(connection.session, self.compiled, values, options)  # type: ignore[attr-defined]
 
-    def get_result_processor(self, *arguments: Any) -> None:
+    def get_result_processor(self, type_: Any, colname: Any, coltype: Any) -> None:
         """Nothing is left to be done: a fragment's values are as SQLAlchemy gives them for its database."""
 
 
