@@ -75,7 +75,7 @@ def is_loose(output: Output, database: str, dialect: Any) -> bool:
     if not isinstance(output.type, (String, NullType)) or isinstance(output.type, Enum):
         return False
     columns: list[Any] = [each for each in visitors.iterate(output.expression) if is_column(each)]
-    texts = [each.type for each in columns if isinstance(each.type, String)] or [output.type]
+    texts: list[Any] = [each.type for each in columns if isinstance(each.type, String)] or [output.type]
     return all(dialect.folds(database, each) for each in texts)
 
 
