@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, update
+from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
 from tests.federation.comparing import Bag, different, told
@@ -47,24 +47,19 @@ def test_right_rows() -> None:
     assert different(told(ROWS), told(again[::-1])) is not None
 
 
-def test_planted_rows(judge: Judge, backend: str = SQLITE) -> None:
-    """An event that is missing, and one that has another user, are found by many shapes each."""
-    engine, world = judge.places.oracle(backend), World("planted", backend, backend)
-    planted = {
-        "missing": lambda session: session.execute(delete(Event).where(Event.id == unpaid(session))),
-        "moved": lambda session: session.execute(update(Event).where(Event.id == unpaid(session)).values(user_id=7)),
-    }
-    found = dict.fromkeys(planted, 0)
-    for shape in (shape for shape in SHAPES.values() if shape.has_oracle(backend) and not shape.options):
-        for name, plant in planted.items():
+def test_planted_rows(judge: Judge) -> None:
+    """An event that suddenly has another user is found by many shapes."""
+    engine, world = judge.places.oracle(SQLITE), World("planted", SQLITE, SQLITE)
+    found = 0
+    for shape in (shape for shape in SHAPES.values() if shape.has_oracle(SQLITE) and not shape.options):
 
-            def body(session: Session, shape: Shape = shape, plant: Any = plant) -> Any:
-                plant(session)
-                return told(shape.body(session), digits=shape.digits)
+        def body(session: Session, shape: Shape = shape) -> Any:
+            session.execute(update(Event).where(Event.id == unpaid(session)).values(user_id=7))
+            return told(shape.body(session), digits=shape.digits)
 
-            found[name] += different(judge.right(world, shape), ask_oracle(engine, body)) is not None
+        found += different(judge.right(world, shape), ask_oracle(engine, body)) is not None
 
-    assert all(count > len(SHAPES) / 3 for count in found.values()), found
+    assert found > len(SHAPES) / 3
 
 
 def unpaid(session: Session) -> int | None:
@@ -77,14 +72,13 @@ def unpaid(session: Session) -> int | None:
 @pytest.mark.once
 @pytest.mark.server
 @pytest.mark.postgresql
-def test_shapes_on_other_data(judge: Judge, backend: str = PG) -> None:
+def test_shapes_on_other_data(judge: Judge) -> None:
     """Other data give another answer, unless the shape says that they do not; there are rows, unless there are none."""
-    world = World("other data", backend, backend)
-    others = judge.places.oracle(backend, 8)
+    world, others = World("other data", PG, PG), judge.places.oracle(PG, 8)
     wrong = {}
-    for shape in (shape for shape in SHAPES.values() if shape.has_oracle(backend)):
+    for shape in (shape for shape in SHAPES.values() if shape.has_oracle(PG)):
         right, other = judge.right(world, shape), answer(others, shape)
-        if (right == other) is not shape.same or (not right) is not shape.empty:
+        if (right == other and not shape.same) or (not right) is not shape.empty:
             wrong[shape.name] = (right == other, not right)
 
     assert {} == wrong

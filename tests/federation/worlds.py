@@ -206,20 +206,22 @@ def with_executor(name: str | None, body: Body[T]) -> Body[T]:
     return forced
 
 
-def params(worlds: list[World], *kinds: bool) -> list[Any]:
+def params(worlds: list[World], *kinds: bool, always: bool = False) -> list[Any]:
     """Pytest's parameters: worlds, each with sync or async sessions or both, marked with what they need."""
     return [
-        pytest.param(world, asyncio, id=f"{world}-{'async' if asyncio else 'sync'}", marks=marks(world, asyncio))
+        pytest.param(
+            world, asyncio, id=f"{world}-{'async' if asyncio else 'sync'}", marks=marks(world, asyncio, always=always)
+        )
         for world in worlds
         for asyncio in kinds or (False, True)
     ]
 
 
-def marks(world: World, asyncio: bool) -> list[Any]:
+def marks(world: World, asyncio: bool, *, always: bool = False) -> list[Any]:
     servers = [getattr(pytest.mark, name) for name in sorted(world.backends - {SQLITE})]
     needed = [*servers, pytest.mark.server] if servers else []
     if (world.name, asyncio) not in ON_EACH_SQLALCHEMY:
         needed.append(pytest.mark.once)
-    if not CAN_JOIN and len(world.parts) > 1:
+    if not always and not CAN_JOIN and len(world.parts) > 1:
         needed.append(pytest.mark.skip("there are no selects over several databases yet"))
     return needed

@@ -231,7 +231,7 @@ def deleted_after_a_join(session: Session) -> Any:
     return session.scalars(select(Payment.id).order_by(Payment.id)).all()
 
 
-@dialogue
+@dialogue(same=True)
 def added_to_a_collection(session: Session) -> Any:
     user = session.scalars(select(User).join(User.events).order_by(User.id)).first()
     user.events.append(new_event(9001))

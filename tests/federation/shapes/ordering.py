@@ -160,7 +160,7 @@ def order_with_ties(session: Session) -> Any:
     return [(row.active, row.kind) for row in rows], Bag(rows)
 
 
-@dialogue
+@dialogue(same=True)
 def limit_with_ties(session: Session) -> Any:
     """Of equal rows any may come, but as many as asked for, with the right keys, and of those that exist."""
     rows = session.execute(pairs(Event.quantity, User.id, Event.id).order_by(Event.quantity.desc()).limit(17)).all()
