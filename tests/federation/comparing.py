@@ -4,15 +4,17 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
 from itertools import zip_longest
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import DateTime, Row, RowMapping, Table, inspect
 from sqlalchemy.orm import DeclarativeBase
 
 FLOAT_DIGITS = 12  # sums of floats depend on their order
+PLAIN = {int, str, bool, bytes, date, timedelta, UUID, type(None)}
 NAIVE = {"mariadb", "sqlite"}  # what has no time zones: DateTime(timezone=True) comes back without one
 Home = Callable[[Table], str]
 
@@ -51,6 +53,9 @@ class Teller:
         self._known: dict[Any, Any] = {}
 
     def tell(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in PLAIN:
+            return Told(kind.__name__, value)
         match value:
             case Bag():
                 return Counter(self.tell(each) for each in value.rows)
@@ -69,7 +74,7 @@ class Teller:
             case datetime():
                 aware = value.tzinfo is not None
                 return Told("aware datetime" if aware else "datetime", value.astimezone(UTC) if aware else value)
-        return Told(type(value).__name__, value)
+        return Told(kind.__name__, value)
 
     def decimal(self, value: Decimal) -> Decimal:
         return value if self._context is None else self._context.plus(value)
@@ -88,15 +93,15 @@ class Teller:
             return Told(type(entity).__name__, state.identity)
         self._entities.append(entity)
         try:
-            loaded = {name: value for name, value in state.dict.items() if name in state.attrs}
-            attributes = frozenset((name, self.attribute(state, name, value)) for name, value in loaded.items())
+            loaded = [(name, value) for name, value in state.dict.items() if name != "_sa_instance_state"]
+            attributes = frozenset((name, self.attribute(state, name, value)) for name, value in loaded)
         finally:
             self._entities.pop()
         return Told(type(entity).__name__, attributes)
 
     def attribute(self, state: Any, name: str, value: Any) -> Any:
-        column = state.mapper.columns.get(name)
-        if self._home is not None and column is not None and isinstance(value, datetime):
+        if self._home is not None and isinstance(value, datetime):
+            column = state.mapper.columns[name]
             zoned = isinstance(column.type, DateTime) and column.type.timezone and value.tzinfo is not None
             if zoned and self._home(column.table) in NAIVE:
                 value = value.astimezone(UTC).replace(tzinfo=None)
