@@ -3,7 +3,7 @@
 from typing import Any
 
 from sqlalchemy import and_, func, literal, not_, or_, select, true
-from sqlalchemy.orm import aliased, join
+from sqlalchemy.orm import aliased, join, outerjoin
 
 from tests.federation.models import Animal, Event, Kind, Maker, Payment, Product, Stock, Tag, User, Visit, user_tags
 from tests.federation.shapes.shape import ordered, unordered
@@ -307,13 +307,13 @@ def left_join_then_inner_join() -> Any:
 def left_join_of_an_inner_join() -> Any:
     """Nested: users with those events only whose product exists."""
     inner = join(Event, Product, Product.id == Event.product_id)
-    return select(User.id, Event.id, Product.id).select_from(User).outerjoin(inner, Event.user_id == User.id)
+    return select(User.id, Event.id, Product.id).select_from(outerjoin(User, inner, Event.user_id == User.id))
 
 
 @unordered
 def inner_join_of_a_left_join() -> Any:
     inner = join(Event, Payment, Payment.event_id == Event.id, isouter=True)
-    return select(User.id, Event.id, Payment.id).select_from(User).join(inner, Event.user_id == User.id)
+    return select(User.id, Event.id, Payment.id).select_from(join(User, inner, Event.user_id == User.id))
 
 
 @unordered
