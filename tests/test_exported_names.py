@@ -12,6 +12,8 @@ NAMES = [
     "Database",
     "Databases",
     "DestructiveMigration",
+    "FederationError",
+    "FederationLimit",
     "InDoubtError",
     "ManybaseError",
     "MigrationError",
@@ -28,6 +30,7 @@ NAMES = [
     "RoutingError",
     "Session",
     "UnknownDatabase",
+    "UnsupportedStatement",
     "cross_key",
 ]
 

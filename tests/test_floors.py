@@ -18,7 +18,7 @@ FLOORS = [
     "steps unfinished watchdog wire",
     "ownership routing tables twophase",
     "connecting decision engines sharing",
-    "atomic attaching commit coordinators enlisted journals participants prepared_slots recovery sequence "
+    "atomic attaching commit coordinators enlisted federation journals participants prepared_slots recovery sequence "
     "untransactional",
     "session",
     "aio",

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
         ConfigurationError,
         CrossDatabaseError,
         DestructiveMigration,
+        FederationError,
+        FederationLimit,
         InDoubtError,
         ManybaseError,
         MigrationError,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
         ReadOnlyError,
         RoutingError,
         UnknownDatabase,
+        UnsupportedStatement,
     )
     from manybase.models import Model, cross_key
     from manybase.routing import Route
@@ -42,6 +45,8 @@ __all__ = [
     "Database",
     "Databases",
     "DestructiveMigration",
+    "FederationError",
+    "FederationLimit",
     "InDoubtError",
     "ManybaseError",
     "MigrationError",
@@ -58,6 +63,7 @@ __all__ = [
     "RoutingError",
     "Session",
     "UnknownDatabase",
+    "UnsupportedStatement",
     "cross_key",
 ]
 

@@ -17,7 +17,8 @@ from manybase.attaching import Files
 from manybase.engines import Bind, Databases
 from manybase.enlisted import Enlisted
 from manybase.errors import ConfigurationError
-from manybase.routing import ReadBy, Route
+from manybase.federation.binding import federated_bind, is_federated, serve
+from manybase.routing import Across, ReadBy, Route
 from manybase.scope import Scope
 from manybase.slots import Ticket
 
@@ -91,9 +92,11 @@ class Session(SQLAlchemySession):
         files = self._files
         if bind is None:
             name = self._find(clause, mapper, database)
-            bind = self.databases.bind(name, asyncio=self._asyncio)
             if self._ticket is None or not self._ticket.taken:
                 self._take_slots()
+            if isinstance(name, Across):
+                return federated_bind(self.databases, name)
+            bind = self.databases.bind(name, asyncio=self._asyncio)
             if files is not None:
                 return files.bind(self, name, bind, clause, mapper)
         elif files is not None:
@@ -160,12 +163,17 @@ class Session(SQLAlchemySession):
     def _home(self) -> str | None:
         return self.scope.database or self.databases.default
 
-    def _find(self, clause: Any, mapper: Any, named: str | None) -> str:
-        """The database of what is about to run, noted as a writer where it is not proven to read only."""
+    def _find(self, clause: Any, mapper: Any, named: str | None) -> str | Across:
+        """The database of what is about to run, noted as a writer where it is not proven to read only.
+
+        Of several databases, each fragment is asked for when it is fetched.
+        """
         if named is None and clause is not None:
             named = named_by(clause)
         candidates = self._candidates(clause, mapper)
         name = self._one_of(candidates, named)
+        if isinstance(candidates, Across):
+            return candidates
         if self._is_atomic and not isinstance(candidates, ReadBy):
             self._enlisted.note_write(name, clause, mapper)
         return name
@@ -211,7 +219,9 @@ class Session(SQLAlchemySession):
 
 @event.listens_for(Session, "after_begin")
 def note_participant(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
-    if transaction.parent is None and connection not in session._foreign:
+    if is_federated(connection):
+        serve(connection, session)
+    elif transaction.parent is None and connection not in session._foreign:
         session._enlisted.begin(connection, hooked=len(session.dispatch.after_begin) > 1)
 
 
