@@ -16,6 +16,7 @@ from sqlalchemy import (
     Alias,
     BinaryExpression,
     BindParameter,
+    BooleanClauseList,
     ClauseElement,
     ColumnElement,
     FromClause,
@@ -37,7 +38,16 @@ from sqlalchemy.sql import operators, visitors
 from manybase.errors import UnsupportedStatement
 from manybase.federation import internals
 from manybase.federation.duckdb.executor import is_native
-from manybase.federation.expressions import AGGREGATES, are_same, binds, conjuncts, is_null_for_null, name_of, uses
+from manybase.federation.expressions import (
+    AGGREGATES,
+    are_same,
+    binds,
+    conjuncts,
+    is_null_for_null,
+    name_of,
+    uses,
+    windowed,
+)
 from manybase.federation.fragments import Fragment, Output, Reducer, is_column
 from manybase.federation.plan import Plan, Scope
 from manybase.federation.python.evaluating import NotCovered
@@ -82,6 +92,7 @@ class Planning:
         self._visiting: list[Any] = []
         self._open_ctes: list[Any] = []
         self._in_aggregate = 0
+        self._windowed: set[int] = set()
         super().__init__(*arguments, **options)
         if self.plan.scopes:
             self._finish()
@@ -129,6 +140,8 @@ class Planning:
         scope = Scope(select, internals.columns_of(compile_state), list(self._scopes))
         self.plan.scopes[id(self._visiting[-1])] = scope
         self.plan.kept.append(self._visiting[-1])
+        if not nested:
+            self.plan.root = self._visiting[-1]
         database = self._whole(select, compile_state, froms) if nested and not lateral else None
         if database is None:
             self._open(scope, froms)
@@ -457,18 +470,23 @@ class Planning:
 
     def _finish(self) -> None:
         plan = self.plan
+        if plan.root is None:
+            plan.root = self.statement  # type: ignore[attr-defined]
         plan.types = [entry.type for entry in internals.result_of(self)]
         self._carry()
-        programming = Programming(plan, self._locate, self._name, self.dialect.semantics, self._folds)
+        dialect = self.dialect
+        programming = Programming(
+            plan, self._locate, self._name, dialect.semantics, self._folds, dialect.backends.__getitem__
+        )
         try:
-            plan.program = programming.program(self.statement)  # type: ignore[attr-defined]
+            plan.program = programming.program(plan.root)
         except NotCovered as reason:
             plan.beyond = str(reason)
         self._name_parameters()
 
     def _carry(self) -> None:
         """Note the columns of the result that come from a fragment as they are, and that nothing computes with."""
-        scope = self.plan.scopes.get(id(self.statement))  # type: ignore[attr-defined]
+        scope = self.plan.scopes.get(id(self.plan.root))
         if scope is None or scope.whole is not None or internals.is_distinct(scope.select):
             return
         if len(scope.columns) != len(self.plan.types):
@@ -486,7 +504,7 @@ class Planning:
 
     def _locate(self, expression: Any, scope: Scope, missing: set[Fragment]) -> Output | None:
         """The column of a fragment that holds an expression, where these fragments may be missing."""
-        if not isinstance(expression, ClauseElement):
+        if not is_value(expression):
             return None
         self._scopes = [*scope.around, scope]
         try:
@@ -543,28 +561,52 @@ def computing(name: str) -> Any:
     """A ``visit_`` method that asks whether a database computes the expression before it is rendered."""
 
     def visit(self: Any, element: Any, *arguments: Any, **options: Any) -> Any:
-        text = self._computed_at_home(element) if isinstance(element, ColumnElement) else None
+        text = self._computed_at_home(element) if is_value(element) else None
         if text is None:
             return getattr(super(Planning, self), f"visit_{name}")(element, *arguments, **options)
         add_to_result_map = options.get("add_to_result_map")
-        if add_to_result_map is not None and name == "function":
-            add_to_result_map(element.name, element.name, (element.name,), element.type)
+        if add_to_result_map is not None:  # where it has no label of its own
+            known = getattr(element, "name", None) or getattr(getattr(element, "element", None), "name", name)
+            add_to_result_map(known, known, (element, known, *options.get("result_map_targets", ())), element.type)
         return text
 
     return visit
 
 
 for each in COMPUTED:
-    if each not in ("grouping", "function"):
+    if each not in ("grouping", "function", "over", "funcfilter", "withingroup"):
         setattr(Planning, f"visit_{each}", computing(each))
 
 
+def visit_over(self: Any, over: Any, *arguments: Any, **options: Any) -> Any:
+    self._windowed.add(id(windowed(over)))
+    return computing("over")(self, over, *arguments, **options)
+
+
+def aggregating(name: str) -> Any:
+    """A ``visit_`` method of what belongs to an aggregate: all in it is computed for each row."""
+
+    def visit(self: Any, element: Any, *arguments: Any, **options: Any) -> Any:
+        self._in_aggregate += 1
+        try:
+            return computing(name)(self, element, *arguments, **options)
+        finally:
+            self._in_aggregate -= 1
+
+    return visit
+
+
+Planning.visit_over = visit_over  # type: ignore[attr-defined]
+Planning.visit_funcfilter = aggregating("funcfilter")  # type: ignore[attr-defined]
+Planning.visit_withingroup = aggregating("withingroup")  # type: ignore[attr-defined]
+
+
 def visit_function(self: Any, func: Any, *arguments: Any, **options: Any) -> Any:
-    aggregate = name_of(func) in AGGREGATES
-    if not aggregate:
+    whole = self._scopes and self._scopes[-1].whole is not None
+    if id(func) not in self._windowed and (whole or name_of(func) not in AGGREGATES):
         return computing("function")(self, func, *arguments, **options)
-    if self._scopes and self._scopes[-1].whole is not None:
-        return computing("function")(self, func, *arguments, **options)
+    if id(func) in self._windowed:
+        return super(Planning, self).visit_function(func, *arguments, **options)
     self._in_aggregate += 1
     try:
         return super(Planning, self).visit_function(func, *arguments, **options)
@@ -597,6 +639,13 @@ def _joins(source: Any) -> Iterator[Join]:
         yield source
         yield from _joins(source.left)
         yield from _joins(source.right)
+
+
+def is_value(element: Any) -> bool:
+    """Not the arguments of a function, nor the two bounds of BETWEEN."""
+    if not isinstance(element, ColumnElement):
+        return False
+    return isinstance(element, BooleanClauseList) or getattr(element, "operator", None) is not operators.and_
 
 
 def is_ordering(expression: Any) -> bool:

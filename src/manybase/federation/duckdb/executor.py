@@ -26,7 +26,7 @@ def run(execution: Execution, sql: str, parameters: Any) -> Iterator[Rows]:
     """The rows, in chunks. Its tables are gone when the last one is read, or nobody reads on."""
     limits = execution.limits
     spill = None if limits.spill_directory is None else str(limits.spill_directory)
-    execution.staging.fetch_all()
+    execution.staging.fetch_all(execution.plan.fragments)
     workspace = Workspace(
         memory_limit=f"{limits.memory}B",
         spill_directory=spill,
