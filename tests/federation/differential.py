@@ -119,7 +119,8 @@ def sql(statement: Any) -> str:
 
 def break_rule(name: str) -> None:
     """Switch a soundness rule of the planner off, for the control."""
-    importlib.import_module(RULES).broken.add(name)
+    rules = importlib.import_module(RULES)
+    rules.broken.add(vars(rules)[name])
 
 
 def seeds(start: str) -> Iterator[str]:
@@ -173,7 +174,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--most", type=int, default=10, help="differences after which to stop (%(default)s)")
     parser.add_argument("--async", dest="asyncio", action="store_true", help="through AsyncSession")
     parser.add_argument("--executor", choices=["python", "duckdb"], help="force one, instead of the one that is chosen")
-    parser.add_argument("--break", dest="break_", metavar="RULE", help="switch off a rule; no difference is a failure")
+    breaking = "switch off a rule, such as KEEP_FULL; no difference is a failure then"
+    parser.add_argument("--break", dest="break_", metavar="RULE", help=breaking)
     parser.add_argument("--results", type=Path, help="write the lines there too")
     return parser.parse_args()
 
