@@ -18,6 +18,7 @@ from sqlalchemy import (
     BindParameter,
     BooleanClauseList,
     ClauseElement,
+    ClauseList,
     ColumnElement,
     FromClause,
     FromGrouping,
@@ -93,6 +94,8 @@ class Planning:
         self._open_ctes: list[Any] = []
         self._in_aggregate = 0
         self._windowed: set[int] = set()
+        self._in_exists = False
+        self._only_exists: list[bool] = []
         super().__init__(*arguments, **options)
         if self.plan.scopes:
             self._finish()
@@ -106,11 +109,13 @@ class Planning:
     def visit_select(self, select_stmt: Any, *arguments: Any, **options: Any) -> Any:
         depth, in_aggregate = len(self._scopes), self._in_aggregate
         self._visiting.append(select_stmt)
-        self._in_aggregate = 0
+        self._in_aggregate, exists, self._in_exists = 0, self._in_exists, False
+        self._only_exists.append(exists)
         try:
             return super().visit_select(select_stmt, *arguments, **options)  # type: ignore[misc]  # the compiler's
         finally:
             self._visiting.pop()
+            self._only_exists.pop()
             self._in_aggregate = in_aggregate
             del self._scopes[depth:]
 
@@ -121,8 +126,8 @@ class Planning:
         finally:
             self._open_ctes.pop()
 
-    # Private: SQLCompiler._setup_select_stack and _compose_select_body (SQLAlchemy 2.0 and 2.1). Between them the columns
-    # are rendered, and after the first it is known what a SELECT is from: nothing public is called there.
+    # Private: SQLCompiler._setup_select_stack and _compose_select_body (SQLAlchemy 2.0 and 2.1). Between them the
+    # columns are rendered, and after the first it is known what a SELECT is from: nothing public is called there.
     # test_internals.py fails when they change.
     def _setup_select_stack(
         self, select: Any, compile_state: Any, entry: Any, asfrom: Any, lateral: Any, compound_index: Any
@@ -151,6 +156,7 @@ class Planning:
             for column in scope.columns:
                 scope.whole.outputs.append(Output(f"c{len(scope.whole.outputs)}", column, column.type))
         self._scopes.append(scope)
+        scope.selects_nothing = self._only_exists[-1] and scope.grouping is None and scope.whole is None
         return froms
 
     def _compose_select_body(
@@ -165,6 +171,8 @@ class Planning:
         kwargs: Any,
     ) -> Any:
         scope = self._scopes[-1]
+        if scope.selects_nothing:
+            inner_columns, scope.selects_nothing = ["1"], False
         if scope.whole is not None:
             return text + ", ".join(inner_columns) + f" FROM {scope.whole.name}"
         kwargs = {**kwargs, "from_linter": None}
@@ -288,7 +296,7 @@ class Planning:
             if isinstance(each, FunctionElement) and name_of(each) in ROLLUPS:
                 scope.rolls_up = True
                 clauses += each.clauses
-            elif isinstance(each, Tuple):
+            elif isinstance(each, (Tuple, ClauseList)) and not isinstance(each, BooleanClauseList):
                 clauses += each.clauses
             else:
                 found.append(each)
@@ -434,6 +442,8 @@ class Planning:
 
     def _placed(self, scope: Scope, fragment: Fragment, expression: Any) -> str:
         """A column of a fragment; in a SELECT that groups, outside of aggregates, that of any row of the group."""
+        if self._scopes[-1].selects_nothing:
+            return "NULL"
         output = fragment.output(expression)
         output.uses += 1
         text = f"{fragment.name}.{output.name}"
@@ -474,7 +484,12 @@ class Planning:
             plan.root = self.statement  # type: ignore[attr-defined]
         plan.types = [entry.type for entry in internals.result_of(self)]
         self._carry()
-        dialect = self.dialect
+        self.program_again()
+        self._name_parameters()
+
+    def program_again(self) -> None:
+        """Make the program, of what is known of the fragments by now."""
+        plan, dialect = self.plan, self.dialect
         programming = Programming(
             plan, self._locate, self._name, dialect.semantics, self._folds, dialect.backends.__getitem__
         )
@@ -482,14 +497,15 @@ class Planning:
             plan.program = programming.program(plan.root)
         except NotCovered as reason:
             plan.beyond = str(reason)
-        self._name_parameters()
 
     def _carry(self) -> None:
         """Note the columns of the result that come from a fragment as they are, and that nothing computes with."""
         scope = self.plan.scopes.get(id(self.plan.root))
         if scope is None or scope.whole is not None or internals.is_distinct(scope.select):
             return
-        if len(scope.columns) != len(self.plan.types):
+        said = (*internals.order_by_of(scope.select), *internals.group_by_of(scope.select))
+        by_name = any(isinstance(each, str) for clause in said for each in labels_in(clause))
+        if len(scope.columns) != len(self.plan.types) or by_name:
             return
         found: dict[Output, list[int]] = {}
         for place, column in enumerate(scope.columns):
@@ -574,7 +590,7 @@ def computing(name: str) -> Any:
 
 
 for each in COMPUTED:
-    if each not in ("grouping", "function", "over", "funcfilter", "withingroup"):
+    if each not in ("grouping", "function", "over", "funcfilter", "withingroup", "unary"):
         setattr(Planning, f"visit_{each}", computing(each))
 
 
@@ -596,6 +612,15 @@ def aggregating(name: str) -> Any:
     return visit
 
 
+def visit_unary(self: Any, unary: Any, *arguments: Any, **options: Any) -> Any:
+    self._in_exists = unary.operator is operators.exists
+    try:
+        return computing("unary")(self, unary, *arguments, **options)
+    finally:
+        self._in_exists = False
+
+
+Planning.visit_unary = visit_unary  # type: ignore[attr-defined]
 Planning.visit_over = visit_over  # type: ignore[attr-defined]
 Planning.visit_funcfilter = aggregating("funcfilter")  # type: ignore[attr-defined]
 Planning.visit_withingroup = aggregating("withingroup")  # type: ignore[attr-defined]
@@ -646,6 +671,13 @@ def is_value(element: Any) -> bool:
     if not isinstance(element, ColumnElement):
         return False
     return isinstance(element, BooleanClauseList) or getattr(element, "operator", None) is not operators.and_
+
+
+def labels_in(clause: Any) -> Iterator[Any]:
+    """What a clause refers to by a name: a string for each."""
+    for each in visitors.iterate(clause):
+        if isinstance(internals.label_of(each), (str, Label)):
+            yield "by name"
 
 
 def is_ordering(expression: Any) -> bool:
