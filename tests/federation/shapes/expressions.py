@@ -248,6 +248,12 @@ def moments_compared_with_literals() -> Any:
 
 
 @unordered
+def moments_with_time_zones() -> Any:
+    """Each is as its home gives it: only PostgreSQL knows of time zones."""
+    return pairs(User.seen, Event.seen)
+
+
+@unordered
 def extract_of_dates() -> Any:
     return pairs(Event.id, extract("year", User.born), extract("month", Event.day), extract("day", Event.day))
 
