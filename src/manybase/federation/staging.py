@@ -314,6 +314,8 @@ def expected(fragment: Fragment, done: list[Fragment]) -> float:
     """About how many rows it brings after those; as its database supposes, else by what it says."""
     if fragment.whole is not None:
         return WHOLE
+    if fragment.answers is not None and fragment.answers.outer not in done:
+        return 2 * ALL  # first the keys that it is asked for
     rows = fragment.estimate
     if rows is None:
         rows = 1 if fragment.is_small else FILTERED if fragment.where else ALL
