@@ -113,7 +113,7 @@ def keep_audit_entry(guide: Guide) -> None:
 def refuse(guide: Guide) -> None:
     guide.step(
         "What cannot be answered rightly is refused",
-        "Before any SQL runs, with a message that says what to do instead. Rows of two databases are joined, not locked.",
+        "Before any SQL runs, and it says what to do instead. Rows of two databases join, and cannot be locked.",
     )
     guide.refused("/routing/pinned", "RoutingError")
     guide.refused("/routing/ambiguous", "AmbiguousRoute")
