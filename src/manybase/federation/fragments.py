@@ -55,6 +55,13 @@ class Fragment:
     whole: SelectBase | None = None
     outputs: list[Output] = field(default_factory=list)
     reducers: list[Reducer] = field(default_factory=list)
+    first: list[ColumnElement[Any]] | None = None  # ORDER BY: it may be asked for its first rows only
+    asked: Reducer | None = None  # all that is wanted to know is which of its keys have a match
+
+    @property
+    def answers(self) -> Reducer | None:
+        """The keys that it is asked for, where nothing else of it is used."""
+        return self.asked if len(self.outputs) == 1 and self.whole is None else None
 
     @property
     def is_small(self) -> bool:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Enum,
+    FromClause,
     Integer,
     Numeric,
     String,
@@ -37,12 +38,16 @@ BIGINT = range(-(2**63), 2**63)
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """``condition`` is true of what equals one of the keys, which are the parameter ``name``, as ``pack`` makes it."""
+    """``condition`` is true of what equals one of the keys, which are the parameter ``name``, as ``pack`` makes it.
+
+    ``table`` has them as rows of one column, where the database can make one of them.
+    """
 
     name: str
     condition: ColumnElement[bool]
     pack: Callable[[Collection[Any]], Any]
     most: int
+    table: FromClause | None = None
 
 
 def sending(dialect: Dialect, inner: ColumnElement[Any], name: str) -> Sending | None:
@@ -51,11 +56,13 @@ def sending(dialect: Dialect, inner: ColumnElement[Any], name: str) -> Sending |
     if kind is None:
         return None
     if dialect.name == "postgresql":
-        array: TypeEngine[Any] = ARRAY(BigInteger() if kind is int else inner.type)
-        return Sending(name, inner == any_(bindparam(name, type_=array)), list, 10_000_000)
+        item: TypeEngine[Any] = BigInteger() if kind is int else inner.type
+        keys = bindparam(name, type_=ARRAY(item))
+        table = func.unnest(keys).table_valued(column("value", item), name="sent")
+        return Sending(name, inner == any_(keys), list, 10_000_000, table)
     if dialect.name == "sqlite" and kind in (int, str):
-        keys = select(column("value")).select_from(func.json_each(bindparam(name, type_=String())))
-        return Sending(name, inner.in_(keys), packed, 10_000_000)
+        each = func.json_each(bindparam(name, type_=String())).table_valued(column("value", inner.type), name="sent")
+        return Sending(name, inner.in_(select(each.c.value)), packed, 10_000_000, each)
     return Sending(name, inner.in_(bindparam(name, type_=inner.type, expanding=True)), list, LISTED)
 
 

@@ -19,7 +19,9 @@ from sqlalchemy import (
     ClauseElement,
     ColumnElement,
     FromClause,
+    FromGrouping,
     FunctionElement,
+    Join,
     Label,
     Lateral,
     SelectBase,
@@ -28,13 +30,14 @@ from sqlalchemy import (
     Table,
     TableSample,
     Tuple,
+    UnaryExpression,
 )
 from sqlalchemy.sql import operators, visitors
 
 from manybase.errors import UnsupportedStatement
 from manybase.federation import internals
 from manybase.federation.duckdb.executor import is_native
-from manybase.federation.expressions import AGGREGATES, are_same, binds, is_null_for_null, name_of, uses
+from manybase.federation.expressions import AGGREGATES, are_same, binds, conjuncts, is_null_for_null, name_of, uses
 from manybase.federation.fragments import Fragment, Output, Reducer, is_column
 from manybase.federation.plan import Plan, Scope
 from manybase.federation.python.evaluating import NotCovered
@@ -233,7 +236,9 @@ class Planning:
 
     def _open(self, scope: Scope, froms: Any) -> None:
         scope.tables = {hash(table) for source in froms for table in _sources(source)}
-        planter = Planter(self._home, partial(self._fits, own=scope.tables), self._fragment)
+        planter = Planter(
+            self._home, partial(self._fits, own=scope.tables), self._fragment, partial(self._is_alone, scope)
+        )
         scope.tree = planter.plant(froms, internals.where_of(scope.select))
         for fragment in fragments_of(scope.tree):
             scope.fragments.update(dict.fromkeys(fragment.tables, fragment))
@@ -242,6 +247,21 @@ class Planning:
         self._scopes.append(scope)
         self._link(scope.tree)
         self._scopes.pop()
+
+    def _is_alone(self, scope: Scope, tables: set[int], condition: Condition) -> bool:
+        """Whether a SELECT uses tables in no other place than FROM and that condition."""
+        select = scope.select
+        others = [
+            *scope.columns,
+            *internals.group_by_of(select),
+            *internals.having_of(select),
+            *internals.order_by_of(select),
+            *(each for where in internals.where_of(select) for each in conjuncts(where) if each is not condition),
+        ]
+        joins = [source for source in select.get_final_froms() if isinstance(source, Join)]
+        ons = [source.onclause for join in joins for source in _joins(join) if source.onclause is not None]
+        used = sum(bool(uses(each).tables & tables) for each in ons)
+        return used <= 1 and not any(uses(each).tables & tables for each in others if isinstance(each, ClauseElement))
 
     def _group(self, scope: Scope) -> None:
         clauses = [internals.label_of(each) for each in internals.group_by_of(scope.select)]
@@ -301,7 +321,7 @@ class Planning:
         if isinstance(node, Rest):
             return self.process(node.source, asfrom=True, **options)  # type: ignore[attr-defined, no-any-return]
         assert isinstance(node, Outer)
-        kind = "FULL" if node.kind == "full" else "LEFT"
+        kind = node.kind.upper()
         left, right = self._text_of_side(node.left, **options), self._text_of_side(node.right, **options)
         with self._inside(nullable(node.left) | nullable(node.right)):
             on = self._all_of(node.conditions, **options)
@@ -374,7 +394,7 @@ class Planning:
         if used.subqueries:  # whose own tables are nobody's here
             found.discard(None)
         fragment = found.pop() if len(found) == 1 else None
-        if fragment is None or used.volatile or isinstance(expression, (SelectBase, Tuple)):
+        if fragment is None or used.volatile or isinstance(expression, (SelectBase, Tuple)) or is_ordering(expression):
             return None
         if used.subqueries and used.tables & (self._outside() - fragment.tables):
             return None
@@ -568,6 +588,22 @@ def _sources(source: Any) -> Iterator[Any]:
         yield from _sources(source.element)
     else:
         yield source
+
+
+def _joins(source: Any) -> Iterator[Join]:
+    if isinstance(source, FromGrouping):
+        yield from _joins(source.element)
+    elif isinstance(source, Join):
+        yield source
+        yield from _joins(source.left)
+        yield from _joins(source.right)
+
+
+def is_ordering(expression: Any) -> bool:
+    """DESC, NULLS LAST, DISTINCT: they say something about an expression, and have no value."""
+    return isinstance(expression, UnaryExpression) and (
+        expression.modifier is not None or expression.operator is operators.distinct_op
+    )
 
 
 def misplaced(table: Table) -> UnsupportedStatement:

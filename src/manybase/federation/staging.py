@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BindParameter, Connection, Dialect, Integer, SelectBase, literal, select
+from sqlalchemy import BindParameter, Connection, Dialect, Integer, SelectBase, bindparam, literal, select
 from sqlalchemy.sql import visitors
 
 from manybase.errors import FederationLimit
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from manybase.session import Session
 
 
+FIRST = "first_rows"
 STREAMED = {"stream_results": True}
 FEW = 1_000  # keys; what they bring may be had at once
 GIVEN = "given_"  # what the names of parameters begin with that the statement brings
@@ -94,9 +95,9 @@ class Staging:
             left = [each for each in left if each not in batch]
             self.fetch(batch)
 
-    def fetch(self, batch: Sequence[Fragment]) -> None:
-        """Fragments of different databases, at the same time."""
-        parts = [(Fetched(each), self.part(each)) for each in batch]
+    def fetch(self, batch: Sequence[Fragment], limit: int | None = None) -> None:
+        """Fragments of different databases, at the same time; with ``limit``, only so many first rows of each."""
+        parts = [(Fetched(each), self.part(each, limit)) for each in batch]
         jobs = [partial(self.collect, fetched, part) for fetched, part in parts if part is not None]
         for fetched, part in parts:
             fetched.rows = []
@@ -134,7 +135,11 @@ class Staging:
             started = time.perf_counter()
         fetched.seconds += time.perf_counter() - started
 
-    def part(self, fragment: Fragment) -> Part | None:
+    def forget(self) -> None:
+        """What was fetched, as if nothing had been."""
+        self.fetched.clear()
+
+    def part(self, fragment: Fragment, limit: int | None = None) -> Part | None:
         """The statement that brings a fragment; None where nothing in it can match."""
         clause = self.prepared(fragment, ()).statement
         connection = self.session.connection(bind_arguments={"database": fragment.database, "clause": clause})
@@ -142,11 +147,14 @@ class Staging:
         active = list(self.keys(fragment, connection.dialect))
         if any(not keys for _, keys in active):
             return None
-        prepared = self.prepared(fragment, tuple(sent for sent, _ in active))
+        prepared = self.prepared(fragment, tuple(sent for sent, _ in active), first=limit is not None)
         parameters = {GIVEN + name: self.values[name] for name in prepared.names}
+        if limit is not None:
+            parameters[FIRST] = limit
         parameters |= {sent.name: sent.pack(keys) for sent, keys in active}
         fewest = min((len(keys) for _, keys in active), default=None)
-        streams = connection.dialect.name != "sqlite" and not fragment.is_small and (fewest is None or fewest > FEW)
+        few = fragment.is_small or (fewest is not None and fewest <= FEW) or (limit is not None and limit <= FEW)
+        streams = connection.dialect.name != "sqlite" and not few
         return Part(connection, prepared.statement, parameters, prepared.types, streams, fewest)
 
     def keys(self, fragment: Fragment, dialect: Dialect) -> Iterator[tuple[Sending, list[Any]]]:
@@ -160,12 +168,12 @@ class Staging:
             if keys is not None and len(keys) <= sent.most:
                 yield sent, keys
 
-    def prepared(self, fragment: Fragment, sent: tuple[Sending, ...]) -> Prepared:
+    def prepared(self, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False) -> Prepared:
         """The SELECT that brings a fragment; made once, so that SQLAlchemy compiles it once."""
-        key = (fragment.number, *(each.name for each in sent))
+        key = (fragment.number, first, *(each.name for each in sent))
         made: Prepared | None = self.plan.prepared.get(key)
         if made is None:
-            made = self.plan.prepared[key] = prepare(self.plan, fragment, sent)
+            made = self.plan.prepared[key] = prepare(self.plan, fragment, sent, first=first)
         return made
 
     def count(self, fragment: Fragment, rows: Rows) -> int:
@@ -192,14 +200,27 @@ class Prepared:
     types: list[Any]
 
 
-def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sending, ...]) -> Prepared:
+def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False) -> Prepared:
     types = [output.type for output in fragment.outputs] or [Integer()]
+    answering = [each.table for each in sent if fragment.answers is not None and each.table is not None]
     if fragment.whole is not None:
         statement: Any = fragment.whole
+    elif answering and len(sent) == 1:
+        (table,), reducer = answering, fragment.reducers[int(sent[0].name.removeprefix("keys_"))]
+        matches = (
+            select(literal(1)).select_from(*fragment.sources).where(*fragment.where, reducer.inner == table.c.value)
+        )
+        statement = select(table.c.value.label("c0")).where(matches.correlate(table).exists())
+    elif fragment.answers is not None:
+        conditions = [each.condition for each in sent]
+        column = fragment.outputs[0].expression.label("c0")
+        statement = select(column).select_from(*fragment.sources).where(*fragment.where, *conditions).distinct()
     else:
         columns = [each.expression.label(each.name) for each in fragment.outputs] or [literal(1).label("c0")]
         conditions = [each.condition for each in sent]
         statement = select(*columns).select_from(*fragment.sources).where(*fragment.where, *conditions)
+        if first:
+            statement = statement.order_by(*fragment.first or ()).limit(bindparam(FIRST, type_=Integer()))
     statement = internals.as_core(renamed(statement, plan))
     return Prepared(statement, needed(statement), types)
 

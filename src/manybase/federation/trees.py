@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, FromClause, FromGrouping, Join, and_, true
+from sqlalchemy import BinaryExpression, ColumnClause, ColumnElement, FromClause, FromGrouping, Join, Null, and_, true
+from sqlalchemy.sql import operators
 
-from manybase.federation.expressions import conjuncts, is_false_for_null, uses
+from manybase.federation.expressions import are_same, conjuncts, is_false_for_null, uses
 from manybase.federation.fragments import Fragment
 from manybase.federation.rules import KEEP_FULL, KEEP_NULLABLE, KEEP_PRESERVED, holds
 
@@ -51,9 +52,9 @@ class Pool:
 
 @dataclass(eq=False, slots=True)
 class Outer:
-    """An outer join; ``left`` is preserved, and with ``full`` both sides are."""
+    """An outer join; ``left`` is preserved, and with ``full`` both sides are. ``anti``: only what has no match is."""
 
-    kind: Literal["left", "full"]
+    kind: Literal["left", "full", "anti"]
     left: Pool
     right: Pool
     conditions: list[Condition]
@@ -70,7 +71,8 @@ Home: TypeAlias = Callable[[FromClause], "str | None"]
 class Planter:
     """Makes the tree of one SELECT. ``home`` is the database that could answer a FROM element alone, or None.
 
-    ``fits`` tells whether a condition may be sent to a database as it stands.
+    ``fits`` tells whether a condition may be sent to a database as it stands, ``alone`` whether the SELECT uses tables in
+    no other place than FROM and that condition.
     """
 
     def __init__(
@@ -78,10 +80,12 @@ class Planter:
         home: Home,
         fits: Callable[[Condition, str], bool],
         make: Callable[[str], Fragment],
+        alone: Callable[[set[int], Condition], bool],
     ) -> None:
         self._home = home
         self._fits = fits
         self._make = make
+        self._alone = alone
 
     def plant(self, froms: Sequence[FromClause], where: Iterable[Condition]) -> Pool:
         conditions = [part for each in where for part in conjuncts(each)]
@@ -120,7 +124,24 @@ class Planter:
                 pool.items += left.items
                 pool.conditions += left.conditions
                 return
-        pool.items.append(Outer("left", left, right, conditions))
+        missing = self.missing_match(right, conditions, pool)
+        if missing is not None:
+            pool.conditions.remove(missing)
+        pool.items.append(Outer("left" if missing is None else "anti", left, right, conditions))
+
+    def missing_match(self, right: Pool, conditions: list[Condition], pool: Pool) -> Condition | None:
+        """The ``IS NULL`` that leaves only rows without a match, where nothing else is asked of the right side."""
+        if not all(isinstance(item, Unit) for item in right.items):
+            return None
+        for each in pool.conditions:
+            column = each.left if isinstance(each, BinaryExpression) and each.operator is operators.is_ else None
+            if not isinstance(column, ColumnClause) or not isinstance(each.right, Null):  # type: ignore[attr-defined]
+                continue
+            if hash(column.table) not in right.tables or not self._alone(right.tables, each):
+                continue
+            if getattr(column, "nullable", True) is False or any(is_side_of(column, one) for one in conditions):
+                return each
+        return None
 
     def side(self, source: FromClause) -> Pool:
         pool = Pool()
@@ -136,11 +157,11 @@ class Planter:
         """Move each condition to the deepest pool that decides it alone."""
         for item in pool.items:
             if isinstance(item, Outer):
-                if item.kind == "left" or not holds(KEEP_FULL):
+                if item.kind != "full" or not holds(KEEP_FULL):
                     pool.conditions = self.sunk(pool.conditions, item.left)
                 if not holds(KEEP_NULLABLE):
                     pool.conditions = self.sunk(pool.conditions, item.right)
-                if item.kind == "left" or not holds(KEEP_FULL):
+                if item.kind != "full" or not holds(KEEP_FULL):
                     item.conditions = self.sunk(item.conditions, item.right)
                 if not holds(KEEP_PRESERVED):
                     item.conditions = self.sunk(item.conditions, item.left)
@@ -199,7 +220,7 @@ class Planter:
         """An outer join whose two sides one database holds is that database's."""
         if not isinstance(node, Outer):
             return node
-        database = self.only_database(node)
+        database = None if node.kind == "anti" else self.only_database(node)
         if database is not None and all(self._fits(each, database) for each in all_conditions(node)):
             joined = as_join(node)
             if joined is not None:
@@ -212,6 +233,14 @@ class Planter:
     def only_database(self, node: Node) -> str | None:
         names = {leaf.database if isinstance(leaf, Unit) else None for leaf in leaves(node)}
         return names.pop() if len(names) == 1 else None
+
+
+def is_side_of(column: ColumnClause[Any], condition: Condition) -> bool:
+    """Whether a match makes sure that a column is not NULL: it is equal to something."""
+    if not isinstance(condition, BinaryExpression) or condition.operator is not operators.eq:
+        return False
+    sides = (condition.left, condition.right)
+    return any(isinstance(side, ColumnClause) and are_same(side, column) for side in sides)
 
 
 def tables_in(source: FromClause) -> set[int]:
@@ -242,9 +271,8 @@ def nullable(node: Node | Pool) -> set[Fragment]:
     if isinstance(node, Pool):
         return set().union(*map(nullable, node.items))
     if isinstance(node, Outer):
-        return (
-            nullable(node.left) | fragments_of(node.right) | (fragments_of(node.left) if node.kind == "full" else set())
-        )
+        left = fragments_of(node.left) if node.kind == "full" else nullable(node.left)
+        return left | fragments_of(node.right)
     return set()
 
 

@@ -11,7 +11,6 @@ from manybase.federation.python.evaluating import Evaluate, Row, Value
 from manybase.federation.reading import Rows
 
 NOTHING: Rows = []
-Index: TypeAlias = "dict[Any, Rows]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +32,61 @@ def key_of(keys: Sequence[Value], values: dict[str, Any]) -> Evaluate:
     return lambda row: None if None in (key := tuple(get(row) for get in made)) else key
 
 
-def index_of(rows: Rows, get: Evaluate) -> Index:
-    index: Index = {}
-    add = index.setdefault
-    for row in rows:
-        add(get(row), []).append(row)
-    index.pop(None, None)
-    return index
+class Index:
+    """Rows by their key. ``only`` holds the one row of each key, or is None where a key has several."""
+
+    __slots__ = ("_all", "_get", "keys", "only", "rows")
+
+    def __init__(self, rows: Rows, get: Evaluate) -> None:
+        self.rows = rows
+        self._get = get
+        self._all: dict[Any, Rows] | None = None
+        only = dict(zip(map(get, rows), rows, strict=True))
+        unique = len(only) == len(rows)
+        only.pop(None, None)
+        self.only: dict[Any, Row] | None = only if unique else None
+        self.keys = only.keys()
+
+    @property
+    def all(self) -> dict[Any, Rows]:
+        if self._all is None:
+            get, found = self._get, dict[Any, Rows]()
+            add = found.setdefault
+            for row in self.rows:
+                add(get(row), []).append(row)
+            found.pop(None, None)
+            self._all = found
+        return self._all
 
 
 def inner(rows: Iterable[Row], get: Evaluate, index: Index) -> Rows:
-    find = index.get
-    return [row + other for row in rows for other in find(get(row), NOTHING)]
+    if index.only is not None:
+        find = index.only.get
+        return [row + other for row in rows if (other := find(get(row))) is not None]
+    find_all = index.all.get
+    return [row + other for row in rows for other in find_all(get(row), NOTHING)]
+
+
+def inner_swapped(index: Index, rows: Iterable[Row], get: Evaluate) -> Rows:
+    """As ``inner``, where what is indexed comes first in a row."""
+    assert index.only is not None
+    find = index.only.get
+    return [other + row for row in rows if (other := find(get(row))) is not None]
 
 
 def crossed(rows: Iterable[Row], others: Rows) -> Rows:
     return [row + other for row in rows for other in others]
 
 
-def left(rows: Iterable[Row], get: Evaluate | None, index: Index, others: Rows, width: int, accept: Accept) -> Rows:
+def left(
+    rows: Iterable[Row], get: Evaluate | None, index: Index | None, others: Rows, width: int, accept: Accept
+) -> Rows:
     """Each row with its matches, or with NULLs. ``get`` is None where nothing is equal: then all others may match."""
     missing: Row = (None,) * width
     result: Rows = []
+    find = None if index is None else index.all.get
     for row in rows:
-        found = others if get is None else index.get(get(row), NOTHING)
+        found = others if find is None or get is None else find(get(row), NOTHING)
         before = len(result)
         if accept is None:
             result += [row + other for other in found]
@@ -68,14 +98,16 @@ def left(rows: Iterable[Row], get: Evaluate | None, index: Index, others: Rows, 
 
 
 def matched(
-    rows: Iterable[Row], get: Evaluate | None, index: Index, others: Rows, accept: Accept, *, wanted: bool
+    rows: Iterable[Row], get: Evaluate | None, index: Index | None, others: Rows, accept: Accept, *, wanted: bool
 ) -> Rows:
     """The rows that have a match, or, if that is ``wanted`` False, those that have none."""
-    if get is not None and accept is None:
-        return [row for row in rows if (get(row) in index) is wanted]
+    if index is not None and get is not None and accept is None:
+        keys = index.keys
+        return [row for row in rows if (get(row) in keys) is wanted]
     result: Rows = []
+    find = None if index is None else index.all.get
     for row in rows:
-        found = others if get is None else index.get(get(row), NOTHING)
+        found = others if find is None or get is None else find(get(row), NOTHING)
         has = bool(found) if accept is None else any(accept(row + other) for other in found)
         if has is wanted:
             result.append(row)

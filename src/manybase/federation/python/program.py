@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from manybase.federation.fragments import Fragment
 from manybase.federation.python.evaluating import Evaluate, Row, Value
 from manybase.federation.python.grouping import Aggregate, Bound, grouped, in_order
-from manybase.federation.python.joining import Index, Keys, crossed, index_of, inner, key_of, left, matched
+from manybase.federation.python.joining import Index, Keys, crossed, inner, inner_swapped, key_of, left, matched
 from manybase.federation.reading import Rows
 
 if TYPE_CHECKING:
     from manybase.federation.staging import Staging
 
-Chunks: TypeAlias = "Iterable[Rows]"
+FEWEST, MOST = 20, 20_000  # rows that are asked for, of those that come first
 
 
 class Run:
@@ -25,6 +25,15 @@ class Run:
     def __init__(self, staging: Staging) -> None:
         self.staging = staging
         self.values = staging.values
+        self.keeps_order = False
+        self.passed = 0  # rows that came to LIMIT
+        self._kept: dict[int, Rows] = {}
+
+    def kept(self, source: Source) -> Rows:
+        """All rows of a source, read once."""
+        if id(source) not in self._kept:
+            self._kept[id(source)] = source.rows(self)
+        return self._kept[id(source)]
 
 
 class Source:
@@ -71,15 +80,32 @@ class Join(Source):
         return self.source.width + self.other.width
 
     def chunks(self, run: Run) -> Iterator[Rows]:
-        others, index, get = indexed(self.other, self.keys, run)
         accept = accepting(self.conditions, run)
+        if not self.outer and self.keys.left and not run.keeps_order and isinstance(self.source, Fetch):
+            swapped = self.swapped(run)
+            if swapped is not None:
+                yield swapped if accept is None else [row for row in swapped if accept(row)]
+                return
+        others, index, get = indexed(self.other, self.keys, run)
         width = self.other.width
         for chunk in self.source.chunks(run):
             if self.outer:
                 yield left(chunk, get, index, others, width, accept)
                 continue
-            joined = crossed(chunk, others) if get is None else inner(chunk, get, index)
+            joined = crossed(chunk, others) if index is None or get is None else inner(chunk, get, index)
             yield joined if accept is None else [row for row in joined if accept(row)]
+
+    def swapped(self, run: Run) -> Rows | None:
+        """The same rows, where those of ``source`` are fewer and have keys of their own: then they are looked up."""
+        assert isinstance(self.source, Fetch)
+        fetched = run.staging.fetched.get(self.source.fragment)
+        if fetched is None or fetched.rows is None:
+            return None
+        others = run.kept(self.other)
+        if len(fetched.rows) >= len(others):
+            return None
+        index = Index(fetched.rows, key_of(self.keys.left, run.values))
+        return None if index.only is None else inner_swapped(index, others, key_of(self.keys.right, run.values))
 
 
 @dataclass
@@ -193,6 +219,9 @@ class Sort(Source):
 
     def chunks(self, run: Run) -> Iterator[Rows]:
         rows = self.source.rows(run)
+        if run.keeps_order:  # they came in order
+            yield rows
+            return
         for order in reversed(self.orders):
             rows = sorted_by(rows, order, run)
         yield rows
@@ -212,6 +241,7 @@ class Limit(Source):
         skip = number(self.offset, run) or 0
         left_over = number(self.limit, run)
         for rows in self.source.chunks(run):
+            run.passed += len(rows)
             chunk = rows[skip:] if skip else rows
             skip = max(0, skip - len(rows))
             if left_over is not None:
@@ -238,25 +268,60 @@ class Concatenation(Source):
 
 
 @dataclass
+class Top:
+    """The first rows of the result come of the first rows of a fragment: ``limit`` and ``offset`` of the result."""
+
+    fragment: Fragment
+    limit: Value
+    offset: Value | None
+
+    def wanted(self, run: Run) -> int | None:
+        limit = number(self.limit, run)
+        return None if limit is None else limit + (number(self.offset, run) or 0)
+
+
+@dataclass
 class Program:
     """``probe``: the fragment that is fetched last; its rows pass through, and need not be kept."""
 
     source: Source
     probe: Fragment | None = None
-    notes: list[str] = field(default_factory=list)
+    top: Top | None = None
 
     def run(self, staging: Staging, *, streams: bool) -> Iterator[Rows]:
+        if self.top is not None:
+            found = self.first(staging, self.top)
+            if found is not None:
+                return iter([found])
         staging.fetch_all(but=self.probe)
         if self.probe is not None and not streams:
             staging.fetch([self.probe])
         return self.source.chunks(Run(staging))
 
+    def first(self, staging: Staging, top: Top) -> Rows | None:
+        """The result, where some first rows of the fragment suffice. Each attempt is one statement, one snapshot."""
+        wanted = top.wanted(Run(staging))
+        size = 0 if wanted is None else max(FEWEST, 2 * wanted)
+        filtered = any(each.where or each.whole for each in staging.plan.fragments if each is not top.fragment)
+        most = 4 * size if filtered else MOST
+        while wanted and size <= most:
+            staging.fetch([top.fragment], limit=size)
+            staging.fetch_all(but=top.fragment)
+            run = Run(staging)
+            run.keeps_order = True
+            rows = self.source.rows(run)
+            if run.passed >= wanted or staging.fetched[top.fragment].count < size:
+                return rows
+            staging.forget()
+            size *= 8
+        return None
 
-def indexed(other: Source, keys: Keys, run: Run) -> tuple[Rows, Index, Evaluate | None]:
-    rows = other.rows(run)
+
+def indexed(other: Source, keys: Keys, run: Run) -> tuple[Rows, Index | None, Evaluate | None]:
+    rows = run.kept(other)
     if not keys.left:
-        return rows, {}, None
-    return rows, index_of(rows, key_of(keys.right, run.values)), key_of(keys.left, run.values)
+        return rows, None, None
+    return rows, Index(rows, key_of(keys.right, run.values)), key_of(keys.left, run.values)
 
 
 def accepting(conditions: list[Value], run: Run) -> Callable[[Row], Any] | None:

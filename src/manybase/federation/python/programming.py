@@ -42,6 +42,7 @@ from manybase.federation.python.program import (
     Project,
     Sort,
     Source,
+    Top,
 )
 from manybase.federation.semantics import Semantics
 from manybase.federation.staging import in_order
@@ -107,10 +108,11 @@ class Programming:
         self._name = name
         self._semantics = semantics
         self._folds = folds
+        self._top: Top | None = None
 
     def program(self, statement: Any) -> Program:
         source = self.statement(statement)
-        return Program(source, self.probe(source))
+        return Program(source, self.probe(source), self._top)
 
     def probe(self, source: Source) -> Fragment | None:
         """The fragment whose rows pass through, and need not be kept."""
@@ -152,7 +154,8 @@ class Programming:
             raise NotCovered("DISTINCT ON, FETCH or text in SELECT")
         if scope.rolls_up:
             raise NotCovered("GROUP BY of several groupings")
-        part = self.pool(scope.tree, scope)
+        first = self.comes_first(scope)
+        part = self.pool(scope.tree, scope, first)
         find = self.finder(part, scope)
         source = part.source
         if scope.grouping is not None:
@@ -167,7 +170,43 @@ class Programming:
             return self.limited(select, self.distinct(source, columns, orders, scope), evaluating)
         if orders:
             source = Sort(source, orders)
+        if first is not None and isinstance(part.source, (Join, Match, Filter, Fetch)):
+            self.ask_for_first(first, select, orders, evaluating)
         return Project(self.limited(select, source, evaluating), columns)
+
+    def comes_first(self, scope: Scope) -> Fragment | None:
+        """The fragment whose first rows, in the order that is asked for, make the first rows of the result."""
+        select, tree = scope.select, scope.tree
+        clauses = [unordered(each) for each in internals.order_by_of(select)]
+        if scope.around or not clauses or internals.limit_of(select) is None or internals.is_distinct(select):
+            return None
+        if scope.grouping is not None or internals.having_of(select) or any(isinstance(c, str) for c in clauses):
+            return None
+        found = {None if (o := self._locate(c, scope, scope.nullable)) is None else o for c in clauses}
+        fragments = [f for f in self._plan.fragments if any(output in f.outputs for output in found)]
+        if None in found or len(fragments) != 1 or fragments[0] in scope.nullable or fragments[0].whole is not None:
+            return None
+        if any(kind_of(clause.type) in (None, str) for clause in clauses) or len(self._plan.scopes) > 1:
+            return None
+        item = next((each for each in tree.items if fragments[0] in fragments_of(each)), None)
+        while isinstance(item, Outer):
+            if item.kind == "full" or len(item.left.items) > 1:
+                return None
+            item = item.left.items[0]
+        return fragments[0]
+
+    def ask_for_first(self, fragment: Fragment, select: Any, orders: list[Order], evaluating: Evaluating) -> None:
+        clauses: list[Any] = []
+        for clause, order in zip(internals.order_by_of(select), orders, strict=True):
+            expression = unordered(clause)
+            if getattr(expression, "nullable", True) is not False:
+                missing = expression.is_(None)
+                clauses.append(missing.desc() if order.nulls_first else missing.asc())
+            clauses.append(expression.desc() if order.descending else expression.asc())
+        fragment.first = clauses
+        offset = internals.offset_of(select)
+        limit = evaluating.value(internals.limit_of(select))
+        self._top = Top(fragment, limit, None if offset is None else evaluating.value(offset))
 
     def distinct(self, source: Source, columns: list[Value], orders: list[Order], scope: Scope) -> Source:
         for each in columns:
@@ -275,14 +314,16 @@ class Programming:
 
     # ---- FROM and WHERE
 
-    def pool(self, pool: Pool, scope: Scope, outside: Part | None = None) -> Part:
+    def pool(self, pool: Pool, scope: Scope, first: Fragment | None = None) -> Part:
         parts = [self.node(each, scope) for each in pool.items]
         if not parts:
             raise NotCovered("a SELECT without FROM")
         order = in_order(self._plan.fragments)
         parts.sort(key=lambda part: max((order.index(f) for f, _ in part.layout.items if f in order), default=-1))
         conditions = list(pool.conditions)
-        part = parts.pop()
+        leading = [part for part in parts if first is not None and part.layout.before(first) is not None]
+        part = leading[0] if leading else parts[-1]
+        parts.remove(part)
         part, conditions = self.filtered(part, conditions, scope)
         while parts:
             other = next((each for each in parts if self.keys(part, each, conditions, scope)[0].left), parts[-1])
@@ -303,6 +344,8 @@ class Programming:
         if node.kind == "full":
             raise NotCovered("a FULL JOIN")
         left, right = self.pool(node.left, scope), self.pool(node.right, scope)
+        if node.kind == "anti":
+            return self.match(left, right, node.conditions, scope, scope, wanted=False)
         keys, conditions = self.keys(left, right, node.conditions, scope)
         joined = self.join(left, right, keys, [], outer=True)
         joined.missing = left.missing | right.missing
@@ -401,6 +444,8 @@ class Programming:
                 raise NotCovered(f"a comparison of {first.type!r} with {second.type!r}")
             keys.left.append(first)
             keys.right.append(second)
+        if not rest:
+            ask(other, keys)
         both = Part(part.source, Deferred(part, other), part.missing | other.missing)
         evaluating = Evaluating(self.finder(both, inner, scope), self._name, self._semantics)
         values = [evaluating.value(each) for each in rest]
@@ -483,6 +528,10 @@ class Placed(Value):
             object.__setattr__(self, name, value)
 
     @property
+    def column(self) -> Any:
+        return self._column
+
+    @property
     def position(self) -> int:  # type: ignore[override]
         before = self._part.layout.before(self._item)
         assert before is not None
@@ -493,6 +542,23 @@ class Placed(Value):
 
     def __hash__(self) -> int:
         return hash(id(self._item))
+
+
+def unordered(clause: Any) -> Any:
+    """What ORDER BY orders by, without DESC and the like; the name of a label as a string."""
+    clause = internals.label_of(clause)
+    while isinstance(clause, UnaryExpression) and clause.modifier is not None:
+        clause = internals.label_of(clause.element)
+    return clause.element if isinstance(clause, Label) else clause
+
+
+def ask(part: Part, keys: Keys) -> None:
+    """All that is wanted of a fragment is which keys it has: so that nothing else comes of it, and each once."""
+    (key,) = keys.right if len(keys.right) == 1 else (None,)
+    if isinstance(part.source, Fetch) and isinstance(key, Placed):
+        fragment = part.source.fragment
+        found = [each for each in fragment.reducers if fragment.output(each.inner) is key.column]
+        fragment.asked = found[0] if len(found) == 1 and len(fragment.reducers) == 1 else None
 
 
 def scope_tables(scope: Scope) -> set[int]:
