@@ -29,6 +29,7 @@ from sqlalchemy import (
     column,
     func,
     select,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -58,12 +59,27 @@ def sending(dialect: Dialect, inner: ColumnElement[Any], name: str) -> Sending |
     if dialect.name == "postgresql":
         item: TypeEngine[Any] = BigInteger() if kind is int else inner.type
         keys = bindparam(name, type_=ARRAY(item))
-        table = func.unnest(keys).table_valued(column("value", item), name="sent")
+        table = func.unnest(keys).table_valued(column("value", item), name="sent").render_derived()
         return Sending(name, inner == any_(keys), list, 10_000_000, table)
     if dialect.name == "sqlite" and kind in (int, str):
         each = func.json_each(bindparam(name, type_=String())).table_valued(column("value", inner.type), name="sent")
         return Sending(name, inner.in_(select(each.c.value)), packed, 10_000_000, each)
+    if kind is int and has_json_table(dialect):
+        return Sending(name, inner.in_(of_json_table(name)), packed, 10_000_000)
     return Sending(name, inner.in_(bindparam(name, type_=inner.type, expanding=True)), list, LISTED)
+
+
+def has_json_table(dialect: Dialect) -> bool:
+    version = getattr(dialect, "server_version_info", None) or ()
+    if dialect.name not in ("mysql", "mariadb"):
+        return False
+    return version >= ((10, 6) if getattr(dialect, "is_mariadb", False) else (8, 0, 4))
+
+
+def of_json_table(name: str) -> Any:
+    """The keys as rows: SQLAlchemy has no construct for it."""
+    rows = f"SELECT value FROM JSON_TABLE(:{name}, '$[*]' COLUMNS (value BIGINT PATH '$')) AS sent"
+    return text(rows).bindparams(bindparam(name, type_=String())).columns(column("value", BigInteger()))
 
 
 def packed(keys: Collection[Any]) -> str:

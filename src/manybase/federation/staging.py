@@ -9,11 +9,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BindParameter, Connection, Dialect, Integer, SelectBase, bindparam, literal, select
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Dialect,
+    Integer,
+    SelectBase,
+    bindparam,
+    literal,
+    literal_column,
+    select,
+)
 from sqlalchemy.sql import visitors
 
 from manybase.errors import FederationLimit
 from manybase.federation import internals
+from manybase.federation.estimates import estimated_rows
 from manybase.federation.fragments import Fragment
 from manybase.federation.keys import Sending, sending, usable
 from manybase.federation.limits import Federation
@@ -25,6 +36,7 @@ if TYPE_CHECKING:
     from manybase.session import Session
 
 
+WHOLE, FILTERED, ALL, REDUCED = 0, 10_000, 1_000_000, 0.05  # rows of which nothing is known, and a share of them
 FIRST = "first_rows"
 STREAMED = {"stream_results": True}
 FEW = 1_000  # keys; what they bring may be had at once
@@ -87,9 +99,9 @@ class Staging:
         self.bytes = 0
         self._deadline = time.monotonic() + limits.timeout
 
-    def fetch_all(self, but: Fragment | None = None) -> None:
+    def fetch_all(self, fragments: Sequence[Fragment], but: Fragment | None = None) -> None:
         """Every fragment, each after those that could tell it what to leave out. ``but`` this one, it comes later."""
-        left = [each for each in in_order(self.plan.fragments) if each is not but]
+        left = [each for each in in_order(fragments) if each is not but]
         while left:
             batch = independent(left)
             left = [each for each in left if each not in batch]
@@ -106,6 +118,17 @@ class Staging:
                 fetched.keys = part.keys
         if jobs:
             run_together(jobs, asyncio=self.session._asyncio)
+
+    def fetch_as(self, fragment: Fragment, statement: Any, parameters: dict[str, Any]) -> Fetched:
+        """A fragment by another statement, which has the same columns."""
+        part = self.part(fragment)
+        fetched = self.fetched[fragment] = Fetched(fragment, [])
+        if part is not None:
+            prepared = prepared_as(self.plan, statement, part.types)
+            part.statement, part.streams = prepared.statement, False
+            part.parameters = {GIVEN + name: self.values[name] for name in prepared.names} | parameters
+            self.collect(fetched, part)
+        return fetched
 
     def collect(self, fetched: Fetched, part: Part) -> None:
         assert fetched.rows is not None
@@ -134,6 +157,18 @@ class Staging:
             yield chunk
             started = time.perf_counter()
         fetched.seconds += time.perf_counter() - started
+
+    def estimate(self) -> bool:
+        """Ask about fragments that could each come first, once; whether that was done now."""
+        unsure = [each for each in self.plan.fragments if each.where and not each.is_small and each.whole is None]
+        if self.plan.is_estimated or len(unsure) < 2:
+            return False
+        self.plan.is_estimated = True
+        for fragment in unsure:
+            part = self.part(fragment)
+            if part is not None:
+                fragment.estimate = estimated_rows(part.connection, part.statement, part.parameters)
+        return True
 
     def forget(self) -> None:
         """What was fetched, as if nothing had been."""
@@ -219,8 +254,14 @@ def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first:
         columns = [each.expression.label(each.name) for each in fragment.outputs] or [literal(1).label("c0")]
         conditions = [each.condition for each in sent]
         statement = select(*columns).select_from(*fragment.sources).where(*fragment.where, *conditions)
+        if fragment.grouping:
+            statement = statement.group_by(*(each.expression for each in fragment.outputs[: fragment.grouping]))
         if first:
             statement = statement.order_by(*fragment.first or ()).limit(bindparam(FIRST, type_=Integer()))
+    return prepared_as(plan, statement, types)
+
+
+def prepared_as(plan: Plan, statement: Any, types: list[Any]) -> Prepared:
     statement = internals.as_core(renamed(statement, plan))
     return Prepared(statement, needed(statement), types)
 
@@ -253,21 +294,23 @@ def independent(fragments: Sequence[Fragment]) -> list[Fragment]:
 
 
 def in_order(fragments: Iterable[Fragment]) -> list[Fragment]:
-    """Those with conditions first: what they bring reduces the others."""
+    """Those that bring little first: their keys reduce the others."""
     left, done = list(fragments), list[Fragment]()
     while left:
-        best = min(left, key=lambda each: (rank(each, done), each.number))
+        best = min(left, key=lambda each: (expected(each, done), each.number))
         left.remove(best)
         done.append(best)
     return done
 
 
-def rank(fragment: Fragment, done: list[Fragment]) -> int:
+def expected(fragment: Fragment, done: list[Fragment]) -> float:
+    """About how many rows it brings after those; as its database supposes, else by what it says."""
     if fragment.whole is not None:
-        return 0
-    if fragment.where:
-        return 1
-    return 2 if any(reducer.outer in done for reducer in fragment.reducers) else 3
+        return WHOLE
+    rows = fragment.estimate
+    if rows is None:
+        rows = 1 if fragment.is_small else FILTERED if fragment.where else ALL
+    return rows * REDUCED if any(reducer.outer in done for reducer in fragment.reducers) else rows
 
 
 def estimated_size(rows: Rows) -> int:
