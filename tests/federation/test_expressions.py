@@ -102,7 +102,8 @@ FLAGS: dict[str, tuple[Any, set[str]]] = {
         a.c.x == select(func.max(b.c.x)).scalar_subquery(),
         {"functions", "subqueries"},
     ),
-    "a window": (func.row_number().over(order_by=a.c.x), {"functions", "windows"}),
+    "a window": (func.row_number().over(order_by=a.c.x), {"windows"}),
+    "a window over an aggregate is none": (func.sum(a.c.x).over(), {"windows"}),
     "random()": (func.random() > a.c.x, {"functions", "volatile"}),
     "a subquery": (a.c.id.in_(of_b), {"subqueries"}),
 }
