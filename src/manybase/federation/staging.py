@@ -188,7 +188,12 @@ class Staging:
             parameters[FIRST] = limit
         parameters |= {sent.name: sent.pack(keys) for sent, keys in active}
         fewest = min((len(keys) for _, keys in active), default=None)
-        few = fragment.is_small or (fewest is not None and fewest <= FEW) or (limit is not None and limit <= FEW)
+        few = (
+            fragment.is_small
+            or (fragment.answers is not None and bool(active))
+            or (fewest is not None and fewest <= FEW)
+            or (limit is not None and limit <= FEW)
+        )
         streams = connection.dialect.name != "sqlite" and not few
         return Part(connection, prepared.statement, parameters, prepared.types, streams, fewest)
 
@@ -245,6 +250,8 @@ def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first:
         matches = (
             select(literal(1)).select_from(*fragment.sources).where(*fragment.where, reducer.inner == table.c.value)
         )
+        if sent[0].probes:  # else PostgreSQL makes a join of it, and reads all of the table
+            matches = matches.offset(literal_column("0"))
         statement = select(table.c.value.label("c0")).where(matches.correlate(table).exists())
     elif fragment.answers is not None:
         conditions = [each.condition for each in sent]
