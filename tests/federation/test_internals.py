@@ -272,6 +272,7 @@ def test_named_bind() -> None:
         connection.execute(t.insert(), [{"id": 1, "x": 1}])
         for condition in (t.c.id.in_([1]), t.c.id.not_in([1])):
             renamed = internals.named_bind(condition.right, "other")
+            assert condition.operator is renamed.expand_op
             condition.right = renamed
             rows += [
                 len(connection.execute(select(t).where(condition), {"other": ids}).all()) for ids in ([1], [2], [])
