@@ -103,7 +103,6 @@ def test_cancelled_task(servers: Databases) -> None:
     assert [("ann", "view"), ("ann", "buy")] == run_async(servers, body)
 
 
-@pytest.mark.xfail(strict=True, raises=FutureTimeout, reason="the deadline is only looked at when rows come")
 def test_timeout_while_a_server_keeps_the_rows_back(servers: Databases) -> None:
     """The statement ends at its deadline, and its fragment is cancelled on the server."""
     patience: Any = {"execution_options": {"federation": Federation(timeout=1)}}

@@ -99,7 +99,6 @@ assert [2, 3, -4] == [key for key in usable([*whole, *others], Column("k", Integ
 """
 
 
-@pytest.mark.xfail(strict=True, raises=subprocess.TimeoutExpired, reason="a number that is no int is sought in a range")
 def test_numbers_for_an_integer() -> None:
     """Exact numbers and floats equal an integer where they are whole; that is told at once."""
     subprocess.run([sys.executable, "-c", NUMBERS], check=True, timeout=10)

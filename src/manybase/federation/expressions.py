@@ -48,7 +48,7 @@ VOLATILE = frozenset("gen_random_uuid nextval rand random setval sleep pg_sleep 
 STRICT = frozenset(
     """
     abs ascii ceil ceiling char_length character_length cos date date_format date_part date_trunc day
-    dayofmonth exp extract floor hex hour initcap instr json_extract json_unquote julianday left length ln
+    dayofmonth exp extract floor hour initcap instr json_extract json_unquote julianday left length ln
     log lower lpad ltrim md5 minute mod month position pow power regexp_replace replace reverse right round
     rpad rtrim second sign sin split_part sqrt strpos substr substring tan to_char trim trunc truncate
     unixepoch upper weekday year
@@ -172,6 +172,8 @@ def null_for_null(clause: Any, tables: set[int] | frozenset[int]) -> bool:
     if isinstance(clause, Extract):
         return null_for_null(clause.expr, tables)
     if isinstance(clause, BinaryExpression):
+        if isinstance(clause.right, CollectionAggregate):  # x = ANY (no rows) is false, whatever x is
+            return False
         if clause.operator in ANY_NULL:
             return null_for_null(clause.left, tables) or null_for_null(clause.right, tables)
         return clause.operator in JSON and null_for_null(clause.left, tables)

@@ -94,6 +94,7 @@ class Planning:
         self._open_ctes: list[Any] = []
         self._in_aggregate = 0
         self._windowed: set[int] = set()
+        self._refused: UnsupportedStatement | None = None
         self._in_exists = False
         self._only_exists: list[bool] = []
         super().__init__(*arguments, **options)
@@ -467,7 +468,7 @@ class Planning:
         return ""
 
     def visit_textclause(self, textclause: Any, **options: Any) -> Any:
-        if uses(textclause).opaque:
+        if self._scopes and uses(textclause).opaque:
             raise opaque("text()")
         return super().visit_textclause(textclause, **options)  # type: ignore[misc]
 
@@ -479,7 +480,10 @@ class Planning:
         return super().visit_grouping(grouping, *arguments, **options)  # type: ignore[misc]
 
     def _finish(self) -> None:
+        """A hook of the user's may send something through the connection that needs no database: nothing runs then."""
         plan = self.plan
+        if plan.fragments and self._refused is not None:
+            raise self._refused
         if plan.root is None:
             plan.root = self.statement  # type: ignore[attr-defined]
         plan.types = [entry.type for entry in internals.result_of(self)]
@@ -644,7 +648,18 @@ def visit_function(self: Any, func: Any, *arguments: Any, **options: Any) -> Any
         self._in_aggregate -= 1
 
 
-Planning.visit_function = visit_function  # type: ignore[attr-defined]
+def visit_known_function(self: Any, func: Any, *arguments: Any, **options: Any) -> Any:
+    """What the executor lacks is refused, but not in a statement without tables, which nobody executes."""
+    try:
+        return visit_function(self, func, *arguments, **options)
+    except UnsupportedStatement as error:
+        if self.plan.fragments or any(scope.tables for scope in self._scopes):
+            raise
+        self._refused = self._refused or error
+        return "NULL"
+
+
+Planning.visit_function = visit_known_function  # type: ignore[attr-defined]
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:

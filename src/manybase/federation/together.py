@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Connection
@@ -44,11 +44,14 @@ def bounded(connection: Connection, timeout: float) -> Iterator[None]:
     if watch is None:
         yield
         return
+    driver: Any = connection.connection.driver_connection
     with watchdog().watching(watch):
         try:
             yield
         except Exception as error:
             if watch.expired:
+                with suppress(Exception):  # else the server goes on until it has something to say
+                    driver.cancel()
                 raise TimeoutError from error
             raise
 
