@@ -64,9 +64,11 @@ class Part:
     streams: bool
     keys: int | None
 
-    def chunks(self) -> Iterator[Rows]:
+    def chunks(self, ran: list[str]) -> Iterator[Rows]:
+        """Its rows; what is sent is added to those that ``ran``."""
         options: Any = STREAMED if self.streams else None
         result = self.connection.execute(self.statement, self.parameters, execution_options=options)
+        ran.append(str(result.context.compiled))
         try:
             yield from chunks(result, self.types)
         finally:
@@ -82,6 +84,7 @@ class Staging:
         self.values = values
         self.limits = limits
         self.fetched: dict[Fragment, Fetched] = {}
+        self.history: list[Fetched] = []  # with what was fetched in vain
         self.dialects: dict[Fragment, Dialect] = {}
         self.rows = 0
         self.bytes = 0
@@ -102,6 +105,7 @@ class Staging:
         for fetched, part in parts:
             fetched.rows = []
             self.fetched[fetched.fragment] = fetched
+            self.history.append(fetched)
             if part is not None:
                 fetched.keys = part.keys
         if jobs:
@@ -121,13 +125,15 @@ class Staging:
             yield self.fetched[fragment].rows or []
             return
         fetched = self.fetched[fragment] = Fetched(fragment)
+        self.history.append(fetched)
         part = self.part(fragment)
         if part is not None:
+            fetched.keys = part.keys
             yield from self.read(fetched, part)
 
     def read(self, fetched: Fetched, part: Part) -> Iterator[Rows]:
         started = time.perf_counter()
-        for chunk in part.chunks():
+        for chunk in part.chunks(fetched.statements):
             fetched.seconds += time.perf_counter() - started
             fetched.count += len(chunk)
             fetched.bytes += self.count(fetched.fragment, chunk)

@@ -532,6 +532,10 @@ class Placed(Value):
         return self._column
 
     @property
+    def item(self) -> Any:
+        return self._item
+
+    @property
     def position(self) -> int:  # type: ignore[override]
         before = self._part.layout.before(self._item)
         assert before is not None
