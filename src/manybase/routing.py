@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import ClauseElement, Dialect, SelectBase, Table, TextClause, exc
+from sqlalchemy import ClauseElement, Dialect, Table, TextClause, exc
 from sqlalchemy.orm import Mapper
 
 from manybase.errors import AmbiguousRoute, CrossDatabaseError, RoutingError, UnknownDatabase
@@ -83,7 +83,7 @@ class Router:
         tables = tables_of(clause, self._dialects)
         if not tables:
             return NO_TABLES
-        owners = self.common_owners(tables, is_select=isinstance(clause, SelectBase))
+        owners = self.common_owners(tables, is_select=getattr(clause, "is_select", False))
         return ReadBy(owners) if tables.reads and not isinstance(owners, Across) else owners
 
     def common_owners(self, tables: Iterable[Table], *, is_select: bool) -> Owners:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from manybase.extras import needing
@@ -9,18 +10,16 @@ from manybase.extras import needing
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from manybase.federation.explanation import Explanation
-
 __all__ = ["Tree", "drawn"]
 
 
-def drawn(explanation: Explanation) -> Tree:
+def drawn(title: str, parts: Iterable[tuple[str, list[str]]]) -> Tree:
     with needing("rich", extra="cli"):
         from rich.text import Text
         from rich.tree import Tree
 
-    tree = Tree(Text(explanation.title, style="bold"))  # as text: nothing in it is markup
-    for head, details in explanation.parts():
+    tree = Tree(Text(title, style="bold"))  # as text: nothing in it is markup
+    for head, details in parts:
         branch = tree.add(Text(head, style="cyan"))
         for each in details:
             branch.add(Text(each))

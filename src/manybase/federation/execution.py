@@ -59,7 +59,7 @@ class Execution:
 
     def close(self) -> None:
         self.measured.close()
-        log.tell(self)
+        log.tell(self.executor, self.staging, self.measured)
 
 
 def choose(plan: Any, asked: str | None) -> tuple[str, str]:

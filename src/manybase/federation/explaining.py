@@ -6,13 +6,14 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Dialect, event
 from sqlalchemy.engine import IteratorResult
 from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.orm import ORMExecuteState, Query
 
+from manybase.engines import Bind
 from manybase.errors import FederationError
 from manybase.federation.binding import federated_bind
 from manybase.federation.duckdb.root import imported
@@ -26,9 +27,7 @@ from manybase.federation.python.wording import steps
 from manybase.federation.staging import in_order, prepare
 from manybase.routing import Across
 
-if TYPE_CHECKING:
-    from manybase.session import Session
-
+Session: TypeAlias = Any  # ours, which is above
 ALONE = "one database answers it"
 REPORT = "federation_report"  # an execution option: a list, to which each execution adds itself
 EXPANDED = re.compile(r"__\[POSTCOMPILE_[^\]]*\]")  # where SQLAlchemy writes values, or a list of them, at the end
@@ -157,12 +156,12 @@ def planned(session: Session, plan: Plan, executor: str) -> Iterator[ExplainedFr
 
 
 def fetched_in_order(plan: Plan, executor: str) -> list[Fragment]:
-    order = in_order(plan.fragments)
-    if executor == "python" and plan.program.top is not None:
-        return sorted(order, key=lambda each: each is not plan.program.top.fragment)
-    if executor == "python" and plan.program.probe is not None:
-        return sorted(order, key=lambda each: each is plan.program.probe)
-    return order
+    if executor == "duckdb":
+        return in_order(plan.fragments)
+    program = plan.program
+    if program.top is not None:
+        return sorted(in_order(program.fragments), key=lambda each: each is not program.top.fragment)
+    return sorted(in_order(program.fragments), key=lambda each: each is program.probe)
 
 
 def reducing(fragment: Fragment, known: list[Fragment], dialect: Dialect) -> Iterator[tuple[Sending, Fragment]]:
@@ -200,7 +199,8 @@ def with_numbers(each: ExplainedFragment, took: Taken | None) -> ExplainedFragme
 
 def dialect_of(session: Session, database: str) -> Dialect:
     """Without connecting."""
-    return session.databases.bind(database, asyncio=session._asyncio).dialect
+    bind: Bind = session.databases.bind(database, asyncio=session._asyncio)
+    return bind.dialect
 
 
 def written(statement: Any, dialect: Dialect) -> str:

@@ -68,7 +68,7 @@ class Explanation:
         """A Rich tree, which Rich prints in colours. It needs Rich: ``pip install "manybase[cli]"``."""
         from manybase.federation.drawing import drawn
 
-        return drawn(self)
+        return drawn(self.title, self.parts())
 
     def __str__(self) -> str:
         lines = [self.title]

@@ -30,6 +30,7 @@ from sqlalchemy import (
     WithinGroup,
 )
 from sqlalchemy.sql import operators, visitors
+from sqlalchemy.types import TypeEngine
 
 # Functions that make one value of many rows. What is not here is taken to be a function of one row.
 AGGREGATES = frozenset(
@@ -110,11 +111,27 @@ def collect(clause: ClauseElement, found: Uses, *, inside: bool) -> None:
         found.functions = True
         found.aggregates |= not inside and name in AGGREGATES
         found.volatile |= name in VOLATILE
-    elif isinstance(clause, (Over, WithinGroup, FunctionFilter)):
-        found.windows |= not inside and isinstance(clause, Over)
-        found.aggregates |= not inside and not isinstance(clause, Over)
+    elif isinstance(clause, Over):
+        found.windows |= not inside
+        function = windowed(clause)
+        for child in (
+            *function.get_children(),
+            *(each for each in clause.get_children() if each is not clause.element),
+        ):
+            collect(child, found, inside=inside)
+        return
+    elif isinstance(clause, (WithinGroup, FunctionFilter)):
+        found.aggregates |= not inside
     for child in clause.get_children():
         collect(child, found, inside=inside)
+
+
+def windowed(over: Over[Any]) -> Any:
+    """The function that a window is of: no aggregate, whatever its name."""
+    function: Any = over.element
+    while isinstance(function, (FunctionFilter, WithinGroup)):
+        function = function.func if isinstance(function, FunctionFilter) else function.element
+    return function
 
 
 def name_of(function: FunctionElement[Any]) -> str:
@@ -186,8 +203,31 @@ def is_false_for_null(clause: ClauseElement, tables: Iterable[int]) -> bool:
     return null_for_null(inner, tables)
 
 
-def are_same(first: ClauseElement, second: ClauseElement) -> bool:
+def are_same(first: Any, second: Any) -> bool:
     """Whether two expressions are the same in every execution: also their parameters are the same ones."""
     if first is second:
         return True
-    return first.compare(second) and [each.key for each in binds(first)] == [each.key for each in binds(second)]
+    kind = getattr(first, "__visit_name__", None)
+    if kind is None or kind != getattr(second, "__visit_name__", None) or kind not in KNOWN:
+        return False
+    if isinstance(first, ColumnClause):
+        return bool(first.name == second.name and first.table is not None and hash(first.table) == hash(second.table))
+    if isinstance(first, BindParameter):
+        return bool(first.key == second.key)
+    if any(said(getattr(first, name, None)) != said(getattr(second, name, None)) for name in SAID):
+        return False
+    mine, others = list(first.get_children()), list(second.get_children())
+    return len(mine) == len(others) and all(map(are_same, mine, others))
+
+
+KNOWN = frozenset(
+    """
+    binary bindparam case cast clauselist column expression_clauselist extract false function grouping label
+    null true type_coerce typeclause unary
+    """.split()  # noqa: SIM905
+)
+SAID = ("operator", "modifier", "name", "field", "type")  # what an expression says beside its parts
+
+
+def said(value: Any) -> Any:
+    return repr(value) if isinstance(value, TypeEngine) else value

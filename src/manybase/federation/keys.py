@@ -58,7 +58,7 @@ def sending(dialect: Dialect, inner: ColumnElement[Any], name: str) -> Sending |
     if dialect.name == "postgresql":
         item: TypeEngine[Any] = BigInteger() if kind is int else inner.type
         keys = bindparam(name, type_=ARRAY(item))
-        table = func.unnest(keys).table_valued(column("value", item), name="sent")
+        table = func.unnest(keys).table_valued(column("value", item), name="sent").render_derived()
         return Sending(name, inner == any_(keys), list, 10_000_000, table)
     if dialect.name == "sqlite" and kind in (int, str):
         each = func.json_each(bindparam(name, type_=String())).table_valued(column("value", inner.type), name="sent")

@@ -6,33 +6,29 @@ The line holds names of databases and numbers: no value, no SQL and no URL.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from manybase.federation.explanation import counted
-from manybase.federation.measuring import Taken, rounded, taken
-
-if TYPE_CHECKING:
-    from manybase.federation.execution import Execution
+from manybase.federation.measuring import Measured, Taken, rounded, taken
+from manybase.federation.staging import Staging
 
 logger = logging.getLogger("manybase.federation")
 
 
-def tell(execution: Execution) -> None:
-    seconds = execution.measured.seconds
-    level = logging.WARNING if seconds > execution.limits.slow else logging.DEBUG
+def tell(executor: str, staging: Staging, measured: Measured) -> None:
+    level = logging.WARNING if measured.seconds > staging.limits.slow else logging.DEBUG
     if logger.isEnabledFor(level):
-        logger.log(level, "%s", line(execution, slow=level == logging.WARNING))
+        logger.log(level, "%s", line(executor, staging, measured, slow=level == logging.WARNING))
 
 
-def line(execution: Execution, *, slow: bool) -> str:
-    measured, fragments = execution.measured, taken(execution.staging)
-    databases = dict.fromkeys(each.database for each in execution.plan.fragments)
+def line(executor: str, staging: Staging, measured: Measured, *, slow: bool) -> str:
+    fragments = taken(staging)
+    databases = dict.fromkeys(each.database for each in staging.plan.fragments)
     ended = f"failed ({measured.failure})" if measured.failure else counted(measured.rows, "row")
     fetched = counted(sum(each.rows for each in fragments), "row")
     keys = counted(sum(each.keys or 0 for each in fragments), "key")
     return (
         f"{'Slow select' if slow else 'Select'} over {', '.join(databases)}: {ended} in {rounded(measured.seconds)} ms "
-        f"by {execution.executor}; fetched {fetched}, {sum(each.bytes for each in fragments):,} bytes, sent {keys}; "
+        f"by {executor}; fetched {fetched}, {sum(each.bytes for each in fragments):,} bytes, sent {keys}; "
         f"{'; '.join(map(told, fragments)) or 'no fragment'}"
     )
 

@@ -6,13 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from manybase.federation.fragments import Fragment
 from manybase.federation.reading import Rows
-
-if TYPE_CHECKING:
-    from manybase.federation.staging import Staging
+from manybase.federation.staging import Staging
 
 
 class Measured:

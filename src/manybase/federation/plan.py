@@ -25,6 +25,7 @@ class Scope:
     whole: Fragment | None = None  # one database answers all of it
     grouping: list[Any] | None = None  # the expressions of GROUP BY; empty where aggregates make one row of all
     rolls_up: bool = False
+    selects_nothing: bool = False  # EXISTS: only whether there are rows matters
 
 
 @dataclass(eq=False)
@@ -34,6 +35,7 @@ class Plan:
     fragments: list[Fragment] = field(default_factory=list)
     scopes: dict[int, Scope] = field(default_factory=dict)
     kept: list[Any] = field(default_factory=list)  # those SELECTs, so that no other takes their identity
+    root: Any = None  # the statement, or the SELECT that it is
     types: list[Any] = field(default_factory=list)  # of the result
     carried: list[int] = field(default_factory=list)  # the columns of the result that nothing computes with
     carried_outputs: set[Output] = field(default_factory=set)

@@ -16,7 +16,9 @@ from sqlalchemy import (
     Alias,
     BinaryExpression,
     BindParameter,
+    BooleanClauseList,
     ClauseElement,
+    ClauseList,
     ColumnElement,
     FromClause,
     FromGrouping,
@@ -37,7 +39,16 @@ from sqlalchemy.sql import operators, visitors
 from manybase.errors import UnsupportedStatement
 from manybase.federation import internals
 from manybase.federation.duckdb.executor import is_native
-from manybase.federation.expressions import AGGREGATES, are_same, binds, conjuncts, is_null_for_null, name_of, uses
+from manybase.federation.expressions import (
+    AGGREGATES,
+    are_same,
+    binds,
+    conjuncts,
+    is_null_for_null,
+    name_of,
+    uses,
+    windowed,
+)
 from manybase.federation.fragments import Fragment, Output, Reducer, is_column
 from manybase.federation.plan import Plan, Scope
 from manybase.federation.python.evaluating import NotCovered
@@ -82,6 +93,9 @@ class Planning:
         self._visiting: list[Any] = []
         self._open_ctes: list[Any] = []
         self._in_aggregate = 0
+        self._windowed: set[int] = set()
+        self._in_exists = False
+        self._only_exists: list[bool] = []
         super().__init__(*arguments, **options)
         if self.plan.scopes:
             self._finish()
@@ -95,11 +109,13 @@ class Planning:
     def visit_select(self, select_stmt: Any, *arguments: Any, **options: Any) -> Any:
         depth, in_aggregate = len(self._scopes), self._in_aggregate
         self._visiting.append(select_stmt)
-        self._in_aggregate = 0
+        self._in_aggregate, exists, self._in_exists = 0, self._in_exists, False
+        self._only_exists.append(exists)
         try:
             return super().visit_select(select_stmt, *arguments, **options)  # type: ignore[misc]  # the compiler's
         finally:
             self._visiting.pop()
+            self._only_exists.pop()
             self._in_aggregate = in_aggregate
             del self._scopes[depth:]
 
@@ -129,6 +145,8 @@ class Planning:
         scope = Scope(select, internals.columns_of(compile_state), list(self._scopes))
         self.plan.scopes[id(self._visiting[-1])] = scope
         self.plan.kept.append(self._visiting[-1])
+        if not nested:
+            self.plan.root = self._visiting[-1]
         database = self._whole(select, compile_state, froms) if nested and not lateral else None
         if database is None:
             self._open(scope, froms)
@@ -138,6 +156,7 @@ class Planning:
             for column in scope.columns:
                 scope.whole.outputs.append(Output(f"c{len(scope.whole.outputs)}", column, column.type))
         self._scopes.append(scope)
+        scope.selects_nothing = self._only_exists[-1] and scope.grouping is None and scope.whole is None
         return froms
 
     def _compose_select_body(
@@ -152,6 +171,8 @@ class Planning:
         kwargs: Any,
     ) -> Any:
         scope = self._scopes[-1]
+        if scope.selects_nothing:
+            inner_columns, scope.selects_nothing = ["1"], False
         if scope.whole is not None:
             return text + ", ".join(inner_columns) + f" FROM {scope.whole.name}"
         kwargs = {**kwargs, "from_linter": None}
@@ -275,7 +296,7 @@ class Planning:
             if isinstance(each, FunctionElement) and name_of(each) in ROLLUPS:
                 scope.rolls_up = True
                 clauses += each.clauses
-            elif isinstance(each, Tuple):
+            elif isinstance(each, (Tuple, ClauseList)) and not isinstance(each, BooleanClauseList):
                 clauses += each.clauses
             else:
                 found.append(each)
@@ -421,6 +442,8 @@ class Planning:
 
     def _placed(self, scope: Scope, fragment: Fragment, expression: Any) -> str:
         """A column of a fragment; in a SELECT that groups, outside of aggregates, that of any row of the group."""
+        if self._scopes[-1].selects_nothing:
+            return "NULL"
         output = fragment.output(expression)
         output.uses += 1
         text = f"{fragment.name}.{output.name}"
@@ -457,21 +480,28 @@ class Planning:
 
     def _finish(self) -> None:
         plan = self.plan
+        if plan.root is None:
+            plan.root = self.statement  # type: ignore[attr-defined]
         plan.types = [entry.type for entry in internals.result_of(self)]
         self._carry()
-        programming = Programming(plan, self._locate, self._name, self.dialect.semantics, self._folds)
+        dialect = self.dialect
+        programming = Programming(
+            plan, self._locate, self._name, dialect.semantics, self._folds, dialect.backends.__getitem__
+        )
         try:
-            plan.program = programming.program(self.statement)  # type: ignore[attr-defined]
+            plan.program = programming.program(plan.root)
         except NotCovered as reason:
             plan.beyond = str(reason)
         self._name_parameters()
 
     def _carry(self) -> None:
         """Note the columns of the result that come from a fragment as they are, and that nothing computes with."""
-        scope = self.plan.scopes.get(id(self.statement))  # type: ignore[attr-defined]
+        scope = self.plan.scopes.get(id(self.plan.root))
         if scope is None or scope.whole is not None or internals.is_distinct(scope.select):
             return
-        if len(scope.columns) != len(self.plan.types):
+        said = (*internals.order_by_of(scope.select), *internals.group_by_of(scope.select))
+        by_name = any(isinstance(each, str) for clause in said for each in labels_in(clause))
+        if len(scope.columns) != len(self.plan.types) or by_name:
             return
         found: dict[Output, list[int]] = {}
         for place, column in enumerate(scope.columns):
@@ -486,7 +516,7 @@ class Planning:
 
     def _locate(self, expression: Any, scope: Scope, missing: set[Fragment]) -> Output | None:
         """The column of a fragment that holds an expression, where these fragments may be missing."""
-        if not isinstance(expression, ClauseElement):
+        if not is_value(expression):
             return None
         self._scopes = [*scope.around, scope]
         try:
@@ -543,28 +573,61 @@ def computing(name: str) -> Any:
     """A ``visit_`` method that asks whether a database computes the expression before it is rendered."""
 
     def visit(self: Any, element: Any, *arguments: Any, **options: Any) -> Any:
-        text = self._computed_at_home(element) if isinstance(element, ColumnElement) else None
+        text = self._computed_at_home(element) if is_value(element) else None
         if text is None:
             return getattr(super(Planning, self), f"visit_{name}")(element, *arguments, **options)
         add_to_result_map = options.get("add_to_result_map")
-        if add_to_result_map is not None and name == "function":
-            add_to_result_map(element.name, element.name, (element.name,), element.type)
+        if add_to_result_map is not None:  # where it has no label of its own
+            known = getattr(element, "name", None) or getattr(getattr(element, "element", None), "name", name)
+            add_to_result_map(known, known, (element, known, *options.get("result_map_targets", ())), element.type)
         return text
 
     return visit
 
 
 for each in COMPUTED:
-    if each not in ("grouping", "function"):
+    if each not in ("grouping", "function", "over", "funcfilter", "withingroup", "unary"):
         setattr(Planning, f"visit_{each}", computing(each))
 
 
+def visit_over(self: Any, over: Any, *arguments: Any, **options: Any) -> Any:
+    self._windowed.add(id(windowed(over)))
+    return computing("over")(self, over, *arguments, **options)
+
+
+def aggregating(name: str) -> Any:
+    """A ``visit_`` method of what belongs to an aggregate: all in it is computed for each row."""
+
+    def visit(self: Any, element: Any, *arguments: Any, **options: Any) -> Any:
+        self._in_aggregate += 1
+        try:
+            return computing(name)(self, element, *arguments, **options)
+        finally:
+            self._in_aggregate -= 1
+
+    return visit
+
+
+def visit_unary(self: Any, unary: Any, *arguments: Any, **options: Any) -> Any:
+    self._in_exists = unary.operator is operators.exists
+    try:
+        return computing("unary")(self, unary, *arguments, **options)
+    finally:
+        self._in_exists = False
+
+
+Planning.visit_unary = visit_unary  # type: ignore[attr-defined]
+Planning.visit_over = visit_over  # type: ignore[attr-defined]
+Planning.visit_funcfilter = aggregating("funcfilter")  # type: ignore[attr-defined]
+Planning.visit_withingroup = aggregating("withingroup")  # type: ignore[attr-defined]
+
+
 def visit_function(self: Any, func: Any, *arguments: Any, **options: Any) -> Any:
-    aggregate = name_of(func) in AGGREGATES
-    if not aggregate:
+    whole = self._scopes and self._scopes[-1].whole is not None
+    if id(func) not in self._windowed and (whole or name_of(func) not in AGGREGATES):
         return computing("function")(self, func, *arguments, **options)
-    if self._scopes and self._scopes[-1].whole is not None:
-        return computing("function")(self, func, *arguments, **options)
+    if id(func) in self._windowed:
+        return super(Planning, self).visit_function(func, *arguments, **options)
     self._in_aggregate += 1
     try:
         return super(Planning, self).visit_function(func, *arguments, **options)
@@ -597,6 +660,20 @@ def _joins(source: Any) -> Iterator[Join]:
         yield source
         yield from _joins(source.left)
         yield from _joins(source.right)
+
+
+def is_value(element: Any) -> bool:
+    """Not the arguments of a function, nor the two bounds of BETWEEN."""
+    if not isinstance(element, ColumnElement):
+        return False
+    return isinstance(element, BooleanClauseList) or getattr(element, "operator", None) is not operators.and_
+
+
+def labels_in(clause: Any) -> Iterator[Any]:
+    """What a clause refers to by a name: a string for each."""
+    for each in visitors.iterate(clause):
+        if isinstance(internals.label_of(each), (str, Label)):
+            yield "by name"
 
 
 def is_ordering(expression: Any) -> bool:

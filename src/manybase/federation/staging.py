@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BindParameter, Connection, Dialect, Integer, SelectBase, bindparam, literal, select
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Dialect,
+    Integer,
+    SelectBase,
+    bindparam,
+    literal,
+    select,
+)
 from sqlalchemy.sql import visitors
 
 from manybase.errors import FederationLimit
@@ -90,9 +99,9 @@ class Staging:
         self.bytes = 0
         self._deadline = time.monotonic() + limits.timeout
 
-    def fetch_all(self, but: Fragment | None = None) -> None:
+    def fetch_all(self, fragments: Sequence[Fragment], but: Fragment | None = None) -> None:
         """Every fragment, each after those that could tell it what to leave out. ``but`` this one, it comes later."""
-        left = [each for each in in_order(self.plan.fragments) if each is not but]
+        left = [each for each in in_order(fragments) if each is not but]
         while left:
             batch = independent(left)
             left = [each for each in left if each not in batch]
@@ -225,6 +234,8 @@ def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first:
         columns = [each.expression.label(each.name) for each in fragment.outputs] or [literal(1).label("c0")]
         conditions = [each.condition for each in sent]
         statement = select(*columns).select_from(*fragment.sources).where(*fragment.where, *conditions)
+        if fragment.grouping:
+            statement = statement.group_by(*(each.expression for each in fragment.outputs[: fragment.grouping]))
         if first:
             statement = statement.order_by(*fragment.first or ()).limit(bindparam(FIRST, type_=Integer()))
     statement = internals.as_core(renamed(statement, plan))

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, types
 from sqlalchemy.dialects.postgresql.base import PGCompiler
 from sqlalchemy.sql import functions, operators
-from sqlalchemy.sql.elements import ColumnElement, FunctionFilter, UnaryExpression
+from sqlalchemy.sql.elements import BindParameter, ColumnElement, FunctionFilter, UnaryExpression
 
 from manybase.errors import UnsupportedStatement
 from manybase.federation.duckdb.functions import BARE, FOLLOWS, KNOWN, SPELLED
@@ -84,6 +84,19 @@ class DuckDBCompiler(PGCompiler):
             return types.DateTime(timezone=True)
         return fn.type  # type: ignore[no-any-return]
 
+    def visit_label(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, label: Any, add_to_result_map: Any = None, **kw: Any
+    ) -> Any:
+        fn = label.element
+        if add_to_result_map is None or not isinstance(fn, functions.FunctionElement):
+            return super().visit_label(label, add_to_result_map=add_to_result_map, **kw)  # type: ignore[no-untyped-call]
+        given = self.result_type(fn)
+
+        def add(keyname: str, name: str, objects: Any, type_: types.TypeEngine[Any]) -> None:
+            add_to_result_map(keyname, name, objects, given if type_ is fn.type else type_)
+
+        return super().visit_label(label, add_to_result_map=add, **kw)  # type: ignore[no-untyped-call]
+
     def visit_now_func(self, fn: Any, **kw: Any) -> str:
         return "CAST(now() AS TIMESTAMP)"
 
@@ -100,7 +113,7 @@ class DuckDBCompiler(PGCompiler):
     def visit_concat_func(self, fn: Any, **kw: Any) -> str:
         if self.dialect.semantics.concat_skips_null:
             return f"concat{self.function_argspec(fn, **kw)}"
-        return "({})".format(" || ".join(f"CAST({self.process(each, **kw)} AS VARCHAR)" for each in fn.clauses))
+        return "({})".format(" || ".join(f"CAST({self.spaced(each, kw)} AS VARCHAR)" for each in fn.clauses))
 
     def visit_greatest_func(self, fn: Any, **kw: Any) -> str:
         text = f"{fn.name}{self.function_argspec(fn, **kw)}"
@@ -138,6 +151,8 @@ class DuckDBCompiler(PGCompiler):
             return f"(CAST(EXTRACT(microseconds FROM {operand}) AS {WHOLE}) {SPLIT})"
         if field == "epoch":
             return f"(CAST(epoch_us({operand}) AS {WHOLE}) {SPLIT})" if decimal else f"(epoch_us({operand}) // 1000000)"
+        if not field.isidentifier():
+            raise UnsupportedStatement(f"extract({field!r})", "there is no such field", INSTEAD)
         text = f"EXTRACT({field} FROM {operand})"
         return f"CAST({text} AS {WHOLE})" if decimal else text
 
@@ -215,8 +230,32 @@ class DuckDBCompiler(PGCompiler):
     # -- strings
 
     def padded(self, operand: ColumnElement[Any]) -> bool:
-        """Whether spaces at the end of this operand may be marks, which LIKE must see as spaces."""
-        return bool(self.dialect.semantics.pads)
+        """Whether spaces at the end of this operand may be marks: where more than equality is asked, they must not."""
+        collation = getattr(operand.type, "collation", None) or ""
+        text = isinstance(operand.type, types.String) and not isinstance(operand, BindParameter)
+        return text and self.dialect.semantics.pads and not collation.endswith("_bin") and "nopad" not in collation
+
+    def spaced(self, operand: ColumnElement[Any], kw: dict[str, Any]) -> str:
+        text = self.process(operand, **kw)
+        return f"replace({text}, '{MARK}', ' ')" if self.padded(operand) else text
+
+    def visit_eq_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        return self.equality("=", binary, kw)
+
+    def visit_ne_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        return self.equality("!=", binary, kw)
+
+    def equality(self, sign: str, binary: Any, kw: dict[str, Any]) -> str:
+        """A value of the statement has its spaces still."""
+        left, right = self.process(binary.left, **kw), self.process(binary.right, **kw)
+        if isinstance(binary.right, BindParameter) and self.padded(binary.left):
+            right = f"rtrim({right})"
+        if isinstance(binary.left, BindParameter) and self.padded(binary.right):
+            left = f"rtrim({left})"
+        return f"{left} {sign} {right}"
+
+    def visit_concat_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        return f"{self.spaced(binary.left, kw)} || {self.spaced(binary.right, kw)}"
 
     def visit_like_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
         return self.like("LIKE", binary, kw)
@@ -232,9 +271,7 @@ class DuckDBCompiler(PGCompiler):
 
     def like(self, word: str, binary: Any, kw: dict[str, Any]) -> str:
         escape = binary.modifiers.get("escape") or self.dialect.semantics.like_escape
-        sides = [self.process(each, **kw) for each in (binary.left, binary.right)]
-        if self.padded(binary.left):
-            sides[0] = f"replace({sides[0]}, '{MARK}', ' ')"
+        sides = [self.spaced(each, kw) for each in (binary.left, binary.right)]
         if self.dialect.semantics.like == "ascii" and "ILIKE" not in word:
             sides = [f"translate({each}, {LETTERS})" for each in sides]
             escape = escape.lower() if escape else None

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Boolean, Date, DateTime, Enum, Float, Integer, String, TypeDecorator
+from sqlalchemy.types import NullType
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
 from manybase.federation.duckdb.values import Column
 from manybase.federation.duckdb.workspace import Result, Workspace
-from manybase.federation.fragments import Fragment
+from manybase.federation.fragments import Fragment, is_column
 from manybase.federation.reading import CHUNK, Rows, processed
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def run(execution: Execution, sql: str, parameters: Any) -> Iterator[Rows]:
     """The rows, in chunks. Its tables are gone when the last one is read, or nobody reads on."""
     limits = execution.limits
     spill = None if limits.spill_directory is None else str(limits.spill_directory)
-    execution.staging.fetch_all()
+    execution.staging.fetch_all(execution.plan.fragments)
     workspace = Workspace(
         memory_limit=f"{limits.memory}B",
         spill_directory=spill,
@@ -57,11 +58,20 @@ def executed(workspace: Workspace, execution: Execution, sql: str, parameters: A
 def columns(fragment: Fragment, execution: Execution) -> list[Column]:
     home, dialect = execution.staging.dialects[fragment], execution.compiled.dialect
     found = []
-    for output in fragment.outputs:
+    rows = execution.staging.fetched[fragment].rows or []
+    for place, output in enumerate(fragment.outputs):
         folds = isinstance(output.type, String) and dialect.folds(fragment.database, output.type)
         carried = output in execution.plan.carried_outputs
-        found.append(Column(output.name, output.type, home, carried=carried, collation="ci" if folds else None))
+        type_ = output.type
+        if isinstance(type_, Integer) and not is_column(output.expression) and not all_whole(rows, place):
+            type_ = NullType()
+        found.append(Column(output.name, type_, home, carried=carried, collation="ci" if folds else None))
     return found or [Column("c0", Integer(), home)]
+
+
+def all_whole(rows: Rows, place: int) -> bool:
+    """Whether what SQLAlchemy takes for integers are some: extract() and sums may be Decimals, avg() times 10 is."""
+    return {type(row[place]) for row in rows} <= {int, bool, type(None)}
 
 
 def decoders(execution: Execution) -> list[tuple[int, Callable[[Any], Any]]]:

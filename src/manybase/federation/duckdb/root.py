@@ -20,7 +20,6 @@ SETTINGS = {  # it reads and writes nothing but what it is given, and the spill 
     "allow_community_extensions": False,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
-    "lock_configuration": False,
     "python_enable_replacements": False,
 }
 
@@ -59,6 +58,7 @@ def opened(options: dict[str, Any], part: str) -> DuckDBPyConnection:
     connection: DuckDBPyConnection = imported(part).connect(":memory:", config=SETTINGS | options)
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(MACROS)
+    connection.execute("SET enable_external_access = false")  # what is set above could not be, once it is
     return connection
 
 
@@ -86,6 +86,8 @@ def translated() -> Iterator[None]:
         text = str(error)
         if "ivision by zero" in text:  # DuckDB files it under programming
             raise dbapi.DataError("division by zero") from None
+        if isinstance(error, duckdb.InterruptException):
+            raise dbapi.OperationalError(text) from None
         for name in ("DataError", "OperationalError", "InternalError", "NotSupportedError", "ProgrammingError"):
             if isinstance(error, getattr(duckdb, name)):
                 raise getattr(dbapi, name)(text) from error

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Dialect, types
 from sqlalchemy.dialects.postgresql.base import PGDialect, PGTypeCompiler
+
+Processor = Callable[[Any], Any]
 
 
 class Exact(types.Numeric[Any]):
@@ -17,7 +20,7 @@ class Exact(types.Numeric[Any]):
         return None
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        return decimal if self.asdecimal else floating
+        return decimals(self) if self.asdecimal else floating
 
 
 class Floating(types.Float[Any]):
@@ -25,7 +28,7 @@ class Floating(types.Float[Any]):
         return None
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        return decimal if self.asdecimal else floating
+        return decimals(self) if self.asdecimal else floating
 
 
 class Instant(types.DateTime):
@@ -36,6 +39,18 @@ class Instant(types.DateTime):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         return with_zone if self.timezone and getattr(dialect, "aware", True) else None
+
+
+class Clock(types.Time):
+    """MySQL's driver gives timedeltas, DuckDB does not."""
+
+
+class Guid(types.Uuid[Any]):
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return lambda value: value if value is None or isinstance(value, UUID) else UUID(value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return None if self.as_uuid else lambda value: None if value is None else str(value)
 
 
 class Json(types.JSON):
@@ -60,10 +75,17 @@ class Path(types.JSON.JSONPathType):
         return lambda keys: quoted(json_path(keys))
 
 
-def decimal(value: Any) -> Any:
-    if value is None or type(value) is Decimal:
-        return value
-    return Decimal(repr(value) if isinstance(value, float) else value)
+def decimals(type_: types.Numeric[Any] | types.Float[Any]) -> Processor:
+    """Floats, of databases that have nothing better, become decimals as SQLAlchemy makes them: with 10 digits, or as
+    many as the type says."""
+    scale = getattr(type_, "decimal_return_scale", None) or getattr(type_, "scale", None) or 10
+
+    def decimal(value: Any) -> Any:
+        if value is None or type(value) is Decimal:
+            return value
+        return Decimal(f"{value:.{scale}f}" if isinstance(value, float) else value)
+
+    return decimal
 
 
 def floating(value: Any) -> Any:
@@ -96,6 +118,8 @@ COLSPECS = {
     types.Numeric: Exact,
     types.Float: Floating,
     types.DateTime: Instant,
+    types.Time: Clock,
+    types.Uuid: Guid,
     types.JSON: Json,
     types.JSON.JSONIndexType: Member,
     types.JSON.JSONIntIndexType: Member,
@@ -138,5 +162,6 @@ class DuckDBTypeCompiler(PGTypeCompiler):
     visit_LONGTEXT = visit_MEDIUMTEXT = visit_TINYTEXT = visit_CITEXT = named("VARCHAR")  # noqa: N815
     visit_INET = visit_CIDR = visit_MACADDR = visit_enum = visit_ENUM = named("VARCHAR")  # noqa: N815
     visit_TINYINT = visit_MEDIUMINT = visit_YEAR = whole("INTEGER")  # noqa: N815
+    visit_uuid = visit_UUID = named("UUID")  # noqa: N815
     visit_INTEGER = whole("INTEGER")  # noqa: N815
     visit_BIGINT = whole("BIGINT")  # noqa: N815

@@ -121,6 +121,8 @@ class Whole(Plain):
         super().__init__(column, "BIGINT", int, bool)
 
     def put(self, values: Values) -> Values:
+        if Decimal in set(map(type, values)):  # as PostgreSQL sums integers of 64 bits
+            values = [int(v) if isinstance(v, Decimal) and v == v.to_integral_value() else v for v in values]
         self.check(values)
         given = [value for value in values if value is not None]
         if given:
@@ -291,11 +293,20 @@ def lane(column: Column, dialect: Dialect, interned: Interned) -> Lane:
     if column.carried:
         return Carried(column, interned)
     type_ = column.type
+    if type_.__visit_name__ == "SET":  # MySQL's: a set in Python, so its order would be lost
+        return Inferred(column)
     adapted = type_.dialect_impl(dialect)
     there, back = adapted.bind_processor(dialect), adapted.result_processor(dialect, None)
     way = stored(column, underlying(adapted), dialect)
     decorated = isinstance(type_, TypeDecorator)
     return Decorated(way, there, back, proven=not decorated) if there or decorated else way
+
+
+def given_type(type_: types.TypeEngine[Any], home: Dialect) -> types.TypeEngine[Any]:
+    """The type of what comes out of a computation with a column of this home: only PostgreSQL gives a time zone."""
+    if isinstance(type_, types.DateTime) and type_.timezone and home.name != "postgresql":
+        return types.DateTime()
+    return type_
 
 
 def underlying(type_: types.TypeEngine[Any]) -> types.TypeEngine[Any]:

@@ -94,7 +94,7 @@ class Workspace:
                     self._connection.execute(
                         f"ALTER TABLE {quoted(name)} ALTER {quoted(each.column.name)} TYPE {each.sql}"
                     )
-            appender = self._connection.appender(name)
+            appender = self._connection.appender(quoted(name))
             appender.append_rows(zip(*given, strict=True))
             appender.flush()
 

@@ -85,11 +85,27 @@ def exact_sum(found: list[Any]) -> Any:
     return total
 
 
-def average_of(number: str, semantics: Semantics) -> Finish:
+@dataclass(frozen=True, slots=True)
+class Average:
+    """Of the values of a group, or of their sum and number."""
+
+    divide: Callable[[decimal.Decimal, decimal.Decimal], decimal.Decimal] | None
+
+    def __call__(self, found: list[Any]) -> Any:
+        if not found:
+            return None
+        return self.of_total(sum(map(float, found)) if self.divide is None else exact_sum(found), len(found))
+
+    def of_total(self, total: Any, count: int) -> Any:
+        if self.divide is None:
+            return float(total) / count
+        return self.divide(decimal.Decimal(total), decimal.Decimal(count))
+
+
+def average_of(number: str, semantics: Semantics) -> Average:
     if number == "float" or semantics.quotient == "float":
-        return lambda found: sum(map(float, found)) / len(found) if found else None
-    divide = significant if semantics.quotient == "significant" else scaled
-    return lambda found: divide(decimal.Decimal(exact_sum(found)), decimal.Decimal(len(found))) if found else None
+        return Average(None)
+    return Average(significant if semantics.quotient == "significant" else scaled)
 
 
 def grouped(rows: Iterable[Row], keys: list[Evaluate], aggregates: list[Bound], *, always: bool) -> Rows:

@@ -285,6 +285,7 @@ class Program:
     """``probe``: the fragment that is fetched last; its rows pass through, and need not be kept."""
 
     source: Source
+    fragments: list[Fragment]
     probe: Fragment | None = None
     top: Top | None = None
 
@@ -293,7 +294,7 @@ class Program:
             found = self.first(staging, self.top)
             if found is not None:
                 return iter([found])
-        staging.fetch_all(but=self.probe)
+        staging.fetch_all(self.fragments, but=self.probe)
         if self.probe is not None and not streams:
             staging.fetch([self.probe])
         return self.source.chunks(Run(staging))
@@ -302,11 +303,11 @@ class Program:
         """The result, where some first rows of the fragment suffice. Each attempt is one statement, one snapshot."""
         wanted = top.wanted(Run(staging))
         size = 0 if wanted is None else max(FEWEST, 2 * wanted)
-        filtered = any(each.where or each.whole for each in staging.plan.fragments if each is not top.fragment)
+        filtered = any(each.where or each.whole for each in self.fragments if each is not top.fragment)
         most = 4 * size if filtered else MOST
         while wanted and size <= most:
             staging.fetch([top.fragment], limit=size)
-            staging.fetch_all(but=top.fragment)
+            staging.fetch_all(self.fragments, but=top.fragment)
             run = Run(staging)
             run.keeps_order = True
             rows = self.source.rows(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -28,6 +29,7 @@ from manybase.federation.plan import Plan, Scope
 from manybase.federation.python.evaluating import Evaluating, NotCovered, Value, are_comparable, kind_of
 from manybase.federation.python.grouping import Aggregate, aggregate
 from manybase.federation.python.joining import Keys
+from manybase.federation.python.partial import Partial, combine, partial_of
 from manybase.federation.python.program import (
     Concatenation,
     Distinct,
@@ -102,17 +104,22 @@ class Programming:
         name: Callable[[BindParameter[Any]], str],
         semantics: Semantics,
         folds: Callable[[Fragment, Any], bool],
+        backend: Callable[[str], str],
     ) -> None:
         self._plan = plan
         self._locate = locate
         self._name = name
         self._semantics = semantics
         self._folds = folds
+        self._backend = backend
+        self._joined: Part | None = None
         self._top: Top | None = None
+        self._partial: Partial | None = None
+        self._fragments = list(plan.fragments)
 
     def program(self, statement: Any) -> Program:
         source = self.statement(statement)
-        return Program(source, self.probe(source), self._top)
+        return Program(source, self._fragments, self.probe(source), self._top)
 
     def probe(self, source: Source) -> Fragment | None:
         """The fragment whose rows pass through, and need not be kept."""
@@ -155,8 +162,10 @@ class Programming:
         if scope.rolls_up:
             raise NotCovered("GROUP BY of several groupings")
         first = self.comes_first(scope)
+        self.begin_at_home(scope)
         part = self.pool(scope.tree, scope, first)
         find = self.finder(part, scope)
+        self._joined = part
         source = part.source
         if scope.grouping is not None:
             source, find = self.group(scope, source, find)
@@ -173,6 +182,17 @@ class Programming:
         if first is not None and isinstance(part.source, (Join, Match, Filter, Fetch)):
             self.ask_for_first(first, select, orders, evaluating)
         return Project(self.limited(select, source, evaluating), columns)
+
+    def begin_at_home(self, scope: Scope) -> None:
+        if scope.grouping is None:
+            return
+        made = partial_of(self._plan, scope, partial(self._locate_in, scope), self._backend)
+        if made is not None:
+            self._partial = made
+            self._fragments = [made.fragment if each is made.whole else each for each in self._fragments]
+
+    def _locate_in(self, scope: Scope, clause: Any) -> Output | None:
+        return self._locate(clause, scope, scope.nullable)
 
     def comes_first(self, scope: Scope) -> Fragment | None:
         """The fragment whose first rows, in the order that is asked for, make the first rows of the result."""
@@ -286,6 +306,8 @@ class Programming:
 
     def aggregated(self, clause: Any, evaluating: Evaluating) -> tuple[Aggregate, bool] | None:
         condition = None
+        if self._partial is not None:
+            return self.combined(clause, self._partial)
         if isinstance(clause, FunctionFilter):
             condition = evaluating.value(clause.criterion)
             clause = clause.func
@@ -305,6 +327,14 @@ class Programming:
         finish = aggregate(name_of(clause), value, clause.type, self._semantics)
         return Aggregate(value, finish, distinct, condition), bool(value and value.folds)
 
+    def combined(self, clause: Any, begun: Partial) -> tuple[Aggregate, bool] | None:
+        parts = begun.parts_of(clause)
+        if parts is None or self._joined is None:
+            return None
+        values: list[Value] = [Placed(self._joined, begun.fragment, part, part.type) for part in parts]
+        value, finish = combine(clause, values, self._semantics, self._backend(begun.whole.database))
+        return Aggregate(value, finish), False
+
     def first(self, clause: Any, find: Any) -> tuple[Aggregate, bool] | None:
         """A column of a group: what the grouping decides, so that of any row."""
         value = find(clause) if isinstance(clause, ColumnElement) else None
@@ -318,7 +348,7 @@ class Programming:
         parts = [self.node(each, scope) for each in pool.items]
         if not parts:
             raise NotCovered("a SELECT without FROM")
-        order = in_order(self._plan.fragments)
+        order = in_order(self._fragments)
         parts.sort(key=lambda part: max((order.index(f) for f, _ in part.layout.items if f in order), default=-1))
         conditions = list(pool.conditions)
         leading = [part for part in parts if first is not None and part.layout.before(first) is not None]
@@ -337,6 +367,8 @@ class Programming:
 
     def node(self, node: Node, scope: Scope) -> Part:
         if isinstance(node, Fragment):
+            if self._partial is not None and node is self._partial.whole:
+                node = self._partial.fragment
             return Part(Fetch(node), Layout().of(node, 0), set())
         if isinstance(node, Rest):
             return self.derived(node)
@@ -484,6 +516,8 @@ class Programming:
                 output = self._locate(clause, each, part.missing)
                 if output is None:
                     continue
+                if self._partial is not None:
+                    output = self._partial.find(output) or output
                 fragment = next(f for f, _ in part.layout.items if isinstance(f, Fragment) and output in f.outputs)
                 return Placed(part, fragment, output, output.expression.type, self._folds(fragment, clause))
             return None
