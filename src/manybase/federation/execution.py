@@ -39,6 +39,8 @@ class Execution:
     def run(self, sql: str, parameters: Any) -> list[Any]:
         """Start; what a cursor describes its columns with."""
         with self.measured.working():
+            if self.staging.estimate():
+                self.compiled.program_again()
             if self.executor == "python":
                 chunks = self.plan.program.run(self.staging, streams=self.streams)
             else:

@@ -150,7 +150,7 @@ def planned(session: Session, plan: Plan, executor: str) -> Iterator[ExplainedFr
             role="primary",
             sql=written(statement, dialect),
             reduced_by=tuple(dict.fromkeys(each.name for each in reduced.values())),
-            estimated_rows=1 if fragment.is_small else None,
+            estimated_rows=1 if fragment.is_small else fragment.estimate,
         )
         known.append(fragment)
 

@@ -104,7 +104,7 @@ def details(each: ExplainedFragment) -> Iterator[str]:
     if each.reduced_by:
         yield f"reduced by the keys of {', '.join(each.reduced_by)}"
     if each.estimated_rows is not None:
-        yield f"at most {counted(each.estimated_rows, 'row')} expected"
+        yield f"{counted(each.estimated_rows, 'row')} expected"
     if each.statements == 0:
         yield "not asked: nothing of it could match"
     elif each.ms is not None:

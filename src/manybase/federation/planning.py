@@ -484,7 +484,12 @@ class Planning:
             plan.root = self.statement  # type: ignore[attr-defined]
         plan.types = [entry.type for entry in internals.result_of(self)]
         self._carry()
-        dialect = self.dialect
+        self.program_again()
+        self._name_parameters()
+
+    def program_again(self) -> None:
+        """Make the program, of what is known of the fragments by now."""
+        plan, dialect = self.plan, self.dialect
         programming = Programming(
             plan, self._locate, self._name, dialect.semantics, self._folds, dialect.backends.__getitem__
         )
@@ -492,7 +497,6 @@ class Planning:
             plan.program = programming.program(plan.root)
         except NotCovered as reason:
             plan.beyond = str(reason)
-        self._name_parameters()
 
     def _carry(self) -> None:
         """Note the columns of the result that come from a fragment as they are, and that nothing computes with."""

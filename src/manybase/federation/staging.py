@@ -23,6 +23,7 @@ from sqlalchemy.sql import visitors
 
 from manybase.errors import FederationLimit
 from manybase.federation import internals
+from manybase.federation.estimates import estimated_rows
 from manybase.federation.fragments import Fragment
 from manybase.federation.keys import Sending, sending, usable
 from manybase.federation.limits import Federation
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from manybase.session import Session
 
 
+WHOLE, FILTERED, ALL, REDUCED = 0, 10_000, 1_000_000, 0.05  # rows of which nothing is known, and a share of them
 FIRST = "first_rows"
 STREAMED = {"stream_results": True}
 FEW = 1_000  # keys; what they bring may be had at once
@@ -120,6 +122,18 @@ class Staging:
         if jobs:
             run_together(jobs, asyncio=self.session._asyncio)
 
+    def fetch_as(self, fragment: Fragment, statement: Any, parameters: dict[str, Any]) -> Fetched:
+        """A fragment by another statement, which has the same columns."""
+        part = self.part(fragment)
+        fetched = self.fetched[fragment] = Fetched(fragment, [])
+        self.history.append(fetched)
+        if part is not None:
+            prepared = prepared_as(self.plan, statement, part.types)
+            part.statement, part.streams = prepared.statement, False
+            part.parameters = {GIVEN + name: self.values[name] for name in prepared.names} | parameters
+            self.collect(fetched, part)
+        return fetched
+
     def collect(self, fetched: Fetched, part: Part) -> None:
         assert fetched.rows is not None
         for chunk in self.read(fetched, part):
@@ -150,6 +164,18 @@ class Staging:
             started = time.perf_counter()
         fetched.seconds += time.perf_counter() - started
 
+    def estimate(self) -> bool:
+        """Ask about fragments that could each come first, once; whether that was done now."""
+        unsure = [each for each in self.plan.fragments if each.where and not each.is_small and each.whole is None]
+        if self.plan.is_estimated or len(unsure) < 2:
+            return False
+        self.plan.is_estimated = True
+        for fragment in unsure:
+            part = self.part(fragment)
+            if part is not None:
+                fragment.estimate = estimated_rows(part.connection, part.statement, part.parameters)
+        return True
+
     def forget(self) -> None:
         """What was fetched, as if nothing had been."""
         self.fetched.clear()
@@ -168,7 +194,12 @@ class Staging:
             parameters[FIRST] = limit
         parameters |= {sent.name: sent.pack(keys) for sent, keys in active}
         fewest = min((len(keys) for _, keys in active), default=None)
-        few = fragment.is_small or (fewest is not None and fewest <= FEW) or (limit is not None and limit <= FEW)
+        few = (
+            fragment.is_small
+            or (fragment.answers is not None and bool(active))
+            or (fewest is not None and fewest <= FEW)
+            or (limit is not None and limit <= FEW)
+        )
         streams = connection.dialect.name != "sqlite" and not few
         return Part(connection, prepared.statement, parameters, prepared.types, streams, fewest)
 
@@ -225,6 +256,8 @@ def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first:
         matches = (
             select(literal(1)).select_from(*fragment.sources).where(*fragment.where, reducer.inner == table.c.value)
         )
+        if sent[0].probes:  # else PostgreSQL makes a join of it, and reads all of the table
+            matches = matches.offset(literal_column("0"))
         statement = select(table.c.value.label("c0")).where(matches.correlate(table).exists())
     elif fragment.answers is not None:
         conditions = [each.condition for each in sent]
@@ -238,6 +271,10 @@ def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first:
             statement = statement.group_by(*(each.expression for each in fragment.outputs[: fragment.grouping]))
         if first:
             statement = statement.order_by(*fragment.first or ()).limit(bindparam(FIRST, type_=Integer()))
+    return prepared_as(plan, statement, types)
+
+
+def prepared_as(plan: Plan, statement: Any, types: list[Any]) -> Prepared:
     statement = internals.as_core(renamed(statement, plan))
     return Prepared(statement, needed(statement), types)
 
@@ -270,21 +307,23 @@ def independent(fragments: Sequence[Fragment]) -> list[Fragment]:
 
 
 def in_order(fragments: Iterable[Fragment]) -> list[Fragment]:
-    """Those with conditions first: what they bring reduces the others."""
+    """Those that bring little first: their keys reduce the others."""
     left, done = list(fragments), list[Fragment]()
     while left:
-        best = min(left, key=lambda each: (rank(each, done), each.number))
+        best = min(left, key=lambda each: (expected(each, done), each.number))
         left.remove(best)
         done.append(best)
     return done
 
 
-def rank(fragment: Fragment, done: list[Fragment]) -> int:
+def expected(fragment: Fragment, done: list[Fragment]) -> float:
+    """About how many rows it brings after those; as its database supposes, else by what it says."""
     if fragment.whole is not None:
-        return 0
-    if fragment.where:
-        return 1
-    return 2 if any(reducer.outer in done for reducer in fragment.reducers) else 3
+        return WHOLE
+    rows = fragment.estimate
+    if rows is None:
+        rows = 1 if fragment.is_small else FILTERED if fragment.where else ALL
+    return rows * REDUCED if any(reducer.outer in done for reducer in fragment.reducers) else rows
 
 
 def estimated_size(rows: Rows) -> int:

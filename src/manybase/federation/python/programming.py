@@ -15,6 +15,7 @@ from sqlalchemy import (
     FunctionElement,
     FunctionFilter,
     Grouping,
+    Integer,
     Label,
     Select,
     Subquery,
@@ -26,6 +27,7 @@ from manybase.federation import internals
 from manybase.federation.expressions import AGGREGATES, are_same, name_of, uses
 from manybase.federation.fragments import Fragment, Output, is_column
 from manybase.federation.plan import Plan, Scope
+from manybase.federation.python.dense import Dense
 from manybase.federation.python.evaluating import Evaluating, NotCovered, Value, are_comparable, kind_of
 from manybase.federation.python.grouping import Aggregate, aggregate
 from manybase.federation.python.joining import Keys
@@ -119,7 +121,7 @@ class Programming:
 
     def program(self, statement: Any) -> Program:
         source = self.statement(statement)
-        return Program(source, self._fragments, self.probe(source), self._top)
+        return Program(source, self._fragments, self.probe(source), self._top, self.dense())
 
     def probe(self, source: Source) -> Fragment | None:
         """The fragment whose rows pass through, and need not be kept."""
@@ -182,6 +184,26 @@ class Programming:
         if first is not None and isinstance(part.source, (Join, Match, Filter, Fetch)):
             self.ask_for_first(first, select, orders, evaluating)
         return Project(self.limited(select, source, evaluating), columns)
+
+    def dense(self) -> Dense | None:
+        """Where groups that begin at home could be those of the other fragment's rows."""
+        begun, scope = self._partial, self._plan.scopes.get(id(self._plan.root))
+        if begun is None or scope is None or self._joined is None or len(self._fragments) != 2:
+            return None
+        known = next(each for each in self._fragments if each is not begun.fragment)
+        conditions = scope.tree.conditions
+        if begun.fragment.grouping != 1 or len(conditions) != 1 or known.whole is not None:
+            return None
+        if self._backend(begun.fragment.database) != "postgresql":
+            return None
+        if not isinstance(begun.fragment.outputs[0].type, Integer):
+            return None
+        part = Part(Fetch(known), Layout().of(known, 0), set())
+        find = self.finder(part, scope)
+        sides = [each for each in (conditions[0].left, conditions[0].right) if uses(each).tables <= known.tables]
+        if len(sides) != 1 or any(not uses(each).tables <= known.tables for each in scope.grouping or ()):
+            return None
+        return Dense(begun.fragment, known, find(sides[0]), [find(each) for each in scope.grouping or ()])
 
     def begin_at_home(self, scope: Scope) -> None:
         if scope.grouping is None:
