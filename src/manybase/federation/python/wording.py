@@ -98,10 +98,10 @@ def by(keys: Keys) -> str:
 
 
 def called(value: Value) -> str:
-    """A column of a fragment by its name; what is computed has none."""
+    """A column of a fragment; by the name that its SQL gives it, where that computes it."""
     output, fragment = getattr(value, "column", None), getattr(value, "item", None)
-    if isinstance(output, Output) and isinstance(fragment, Fragment) and is_column(output.expression):
-        return f"{fragment.name}.{output.expression.name}"
+    if isinstance(output, Output) and isinstance(fragment, Fragment):
+        return f"{fragment.name}.{output.expression.name if is_column(output.expression) else output.name}"
     return "what is computed"
 
 
