@@ -67,5 +67,5 @@ databases["shop"].name = "other"  # type: ignore[misc]  # pyright: ignore[report
 limits = Federation(max_rows=100, max_bytes=10**6, timeout=5, memory=10**8, slow=0.5, spill_directory=Path("spill"))
 assert_type(Databases(Database("audit"), federation=limits).federation, Federation)
 assert_type(limits.slow, float)
-Federation(100)  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
+Federation(100)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Databases(Database("audit"), federation=100)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -47,7 +47,7 @@ with Session(databases) as session:
     assert_type(session.explain(joined, analyze=True).to_dict(), dict[str, Any])
     assert_type(session.explain(session.query(User)).fragments[0].rows, int | None)
     assert_type(session.explain(joined).tree, Tree)
-    session.explain(joined, True)  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
+    session.explain(joined, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     session.execute(joined.execution_options(federation=Federation(max_rows=10)))
 
 Session(databases, database="analytics", autoflush=False, expire_on_commit=False, info={"request": 1})

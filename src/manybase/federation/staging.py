@@ -17,6 +17,7 @@ from sqlalchemy import (
     SelectBase,
     bindparam,
     literal,
+    literal_column,
     select,
 )
 from sqlalchemy.sql import visitors
