@@ -41,7 +41,7 @@ def look(element: Looked, compiler: Any, **options: Any) -> str:
 
 @dataclass(eq=False, slots=True)
 class Dense:
-    """``fragment`` sends groups, told apart by one key; ``key`` and ``groups`` are where a row of ``known`` has them."""
+    """``fragment`` sends groups, by one key; rows of ``known`` have the ``key``, and what ``groups`` are told by."""
 
     fragment: Fragment
     known: Fragment

@@ -340,7 +340,7 @@ class Programming:
             raise NotCovered(f"{name_of(clause)}() of several arguments")
         only = arguments[0] if arguments else None
         distinct = isinstance(only, UnaryExpression) and only.operator is operators.distinct_op
-        if distinct:
+        if isinstance(only, UnaryExpression) and distinct:
             only = only.element
         star = only is None or (is_column(only) and only.is_literal)
         value = None if star else evaluating.value(only)
@@ -430,7 +430,7 @@ class Programming:
 
     def filtered(self, part: Part, conditions: list[Condition], scope: Scope) -> tuple[Part, list[Condition]]:
         """With the conditions applied that the row decides by now."""
-        ready, rest = [], []
+        ready, rest = list[Condition](), list[Condition]()
         for each in conditions:
             used = uses(each)
             known = not used.subqueries and used.tables & scope_tables(scope) <= part.layout.tables
@@ -575,33 +575,24 @@ class Deferred(Layout):
 class Placed(Value):
     """A column of a fragment or a derived table, wherever it stands once all outputs are known."""
 
-    __slots__ = ("_column", "_item", "_part")
-
     def __init__(self, part: Part, item: Any, column: Any, type_: Any, folds: bool = False) -> None:
-        for name, value in {"type": type_, "make": None, "folds": folds}.items():
-            object.__setattr__(self, name, value)
-        for name, value in {"_part": part, "_item": item, "_column": column}.items():
-            object.__setattr__(self, name, value)
+        super().__init__(type_, folds=folds)
+        self.part = part
+        self.item = item
+        self.column = column
 
     @property
-    def column(self) -> Any:
-        return self._column
-
-    @property
-    def item(self) -> Any:
-        return self._item
-
-    @property
-    def position(self) -> int:  # type: ignore[override]
-        before = self._part.layout.before(self._item)
+    def position(self) -> int:
+        before = self.part.layout.before(self.item)
         assert before is not None
-        return before + (self._item.position(self._column) if isinstance(self._item, Fragment) else self._column)
+        number: int = self.item.position(self.column) if isinstance(self.item, Fragment) else self.column
+        return before + number
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Placed) and other._item is self._item and other._column == self._column
+        return isinstance(other, Placed) and other.item is self.item and other.column == self.column
 
     def __hash__(self) -> int:
-        return hash(id(self._item))
+        return hash(id(self.item))
 
 
 def unordered(clause: Any) -> Any:
