@@ -103,6 +103,13 @@ def test_analyze(run: Run) -> None:
     assert explanation.analyzed
 
 
+def test_analyze_of_a_stream(run: Run) -> None:
+    """What only passes through is counted too."""
+    explanation = explained(run, EVENTS_OF_ANN.execution_options(yield_per=1), analyze=True)
+
+    assert [(1, None, 1), (2, 1, 1)] == [(each.rows, each.keys, each.statements) for each in explanation.fragments]
+
+
 def test_analyze_sends_what_it_tells(run: Run) -> None:
     """The SQL of each fragment is what its database was sent, once each."""
 
@@ -207,6 +214,7 @@ def test_values_of_parameters(run: Run, statement: Select[Any], analyze: bool) -
 
     assert SECRET not in str(explanation) + json.dumps(explanation.to_dict()) + repr(explanation) + drawn(explanation)
     assert "ann'" not in str(explanation)
+    assert "POSTCOMPILE" not in str(explanation)
 
 
 def drawn(explanation: Explanation) -> str:
@@ -228,9 +236,12 @@ def test_text(run: Run) -> None:
     assert lines[8].strip().startswith("2 rows, 1 key sent, ")
 
 
-def test_tree(run: Run) -> None:
+@pytest.mark.parametrize(
+    "statement", [EVENTS_OF_ANN, select(User.name.label("[red]"))], ids=["joined", "with brackets"]
+)
+def test_tree(run: Run, statement: Select[Any]) -> None:
     """Rich prints the same; nothing of it is taken for markup."""
-    explanation = explained(run, EVENTS_OF_ANN.where(Event.kind != "[red]"), analyze=True)
+    explanation = explained(run, statement, analyze=True)
 
     told = [line.strip() for line in str(explanation).splitlines()]
     assert told == [line.lstrip("│├└─ ").rstrip() for line in drawn(explanation).splitlines()]
