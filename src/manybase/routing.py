@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import ClauseElement, Dialect, SelectBase, Table, TextClause, exc
-from sqlalchemy.orm import FromStatement, Mapper
+from sqlalchemy import ClauseElement, Dialect, Table, TextClause, exc
+from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import visitors
 
 from manybase.errors import AmbiguousRoute, CrossDatabaseError, RoutingError, UnknownDatabase
@@ -164,9 +164,10 @@ def which_of_them(across: Across) -> AmbiguousRoute:
 
 
 def is_select(clause: ClauseElement) -> bool:
-    """Whether it only selects: no part of it writes, and it is no text, of which nobody knows."""
-    inner = clause.element if isinstance(clause, FromStatement) else clause
-    return isinstance(inner, SelectBase) and not any(getattr(each, "is_dml", False) for each in visitors.iterate(inner))
+    """Whether it only selects: no part of it writes, such as a CTE."""
+    return getattr(clause, "is_select", False) and not any(
+        getattr(each, "is_dml", False) for each in visitors.iterate(clause)
+    )
 
 
 def mappers_of(clause: ClauseElement) -> set[Mapper[Any] | None]:

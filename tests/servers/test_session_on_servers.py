@@ -50,7 +50,7 @@ def test_statement_over_two_servers(run: Run) -> None:
     """A SELECT joins their rows; no server hears of a write."""
 
     def body(session: Session) -> list[Any]:
-        session.add_all([ann(), User(name="bob")])
+        session.add_all([ann(), User(id=2, name="bob")])
         session.flush()
         change = update(User).where(User.id.in_(select(Event.user_id))).values(name="x")
         with statements(session.databases) as ran, pytest.raises(CrossDatabaseError):

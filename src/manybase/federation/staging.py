@@ -30,7 +30,7 @@ from manybase.federation.keys import Sending, sending, usable
 from manybase.federation.limits import Federation
 from manybase.federation.plan import Plan
 from manybase.federation.reading import Rows, chunks
-from manybase.federation.together import run_together
+from manybase.federation.together import Job, bounded, run_together
 
 if TYPE_CHECKING:
     from manybase.session import Session
@@ -113,15 +113,32 @@ class Staging:
     def fetch(self, batch: Sequence[Fragment], limit: int | None = None) -> None:
         """Fragments of different databases, at the same time; with ``limit``, only so many first rows of each."""
         parts = [(Fetched(each), self.part(each, limit)) for each in batch]
-        jobs = [partial(self.collect, fetched, part) for fetched, part in parts if part is not None]
         for fetched, part in parts:
             fetched.rows = []
             self.fetched[fetched.fragment] = fetched
             self.history.append(fetched)
             if part is not None:
                 fetched.keys = part.keys
-        if jobs:
-            run_together(jobs, asyncio=self.session._asyncio)
+        self.run(*((fetched, part) for fetched, part in parts if part is not None))
+
+    def run(self, *parts: tuple[Fetched, Part]) -> None:
+        jobs, here = list[Job](), list[Job]()  # a connection to SQLite may be bound to its thread
+        for fetched, part in parts:
+            stays = part.connection.dialect.name == "sqlite"
+            (here if stays else jobs).append(partial(self.collect, fetched, part))
+        if parts:
+            try:
+                run_together(jobs, here, self.remaining, asyncio=self.session._asyncio)
+            except TimeoutError as error:
+                named = " and ".join(self.named(fetched.fragment) for fetched, _ in parts)
+                raise FederationLimit("timeout", self.limits.timeout, fragment=named) from error
+
+    @property
+    def remaining(self) -> float:
+        return self._deadline - time.monotonic()
+
+    def named(self, fragment: Fragment) -> str:
+        return f"{fragment.name} of database {fragment.database!r}"
 
     def fetch_as(self, fragment: Fragment, statement: Any, parameters: dict[str, Any]) -> Fetched:
         """A fragment by another statement, which has the same columns."""
@@ -132,16 +149,17 @@ class Staging:
             prepared = prepared_as(self.plan, statement, part.types)
             part.statement, part.streams = prepared.statement, False
             part.parameters = {GIVEN + name: self.values[name] for name in prepared.names} | parameters
-            self.collect(fetched, part)
+            self.run((fetched, part))
         return fetched
 
     def collect(self, fetched: Fetched, part: Part) -> None:
         assert fetched.rows is not None
-        for chunk in self.read(fetched, part):
-            if fetched.rows:
-                fetched.rows += chunk
-            else:
-                fetched.rows = chunk
+        with bounded(part.connection, self.remaining):
+            for chunk in self.read(fetched, part):
+                if fetched.rows:
+                    fetched.rows += chunk
+                else:
+                    fetched.rows = chunk
 
     def chunks(self, fragment: Fragment) -> Iterator[Rows]:
         """Its rows: those that are here, or, where they are only to pass through, as they come."""
@@ -228,7 +246,7 @@ class Staging:
         size = estimated_size(rows)
         self.rows += len(rows)
         self.bytes += size
-        limits, named = self.limits, f"{fragment.name} of database {fragment.database!r}"
+        limits, named = self.limits, self.named(fragment)
         if self.rows > limits.max_rows:
             raise FederationLimit("max_rows", limits.max_rows, fragment=named)
         if self.bytes > limits.max_bytes:
@@ -321,6 +339,8 @@ def expected(fragment: Fragment, done: list[Fragment]) -> float:
     """About how many rows it brings after those; as its database supposes, else by what it says."""
     if fragment.whole is not None:
         return WHOLE
+    if fragment.answers is not None and fragment.answers.outer not in done:
+        return 2 * ALL  # first the keys that it is asked for
     rows = fragment.estimate
     if rows is None:
         rows = 1 if fragment.is_small else FILTERED if fragment.where else ALL
