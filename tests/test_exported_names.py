@@ -12,6 +12,7 @@ NAMES = [
     "Database",
     "Databases",
     "DestructiveMigration",
+    "Explanation",
     "Federation",
     "FederationError",
     "FederationLimit",

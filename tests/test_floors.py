@@ -27,7 +27,7 @@ FLOORS = [
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
 
-# What else may be imported, and the one module or package that may do it.
+# What else may be imported, and the modules or packages that may do it.
 HOMES = {
     "fastapi": "fastapi",
     "starlette": "fastapi",
@@ -35,7 +35,7 @@ HOMES = {
     "alembic": "migrations",
     "duckdb": "federation.duckdb.root",
     "typer": "cli",
-    "rich": "cli",
+    "rich": "cli drawing",
     "opentelemetry": "telemetry",
     "prometheus_client": "telemetry",
     "pytest": "testing",
@@ -108,7 +108,8 @@ def abroad(imports: Imports) -> list[str]:
         f"{module} imports {other}: {'only ' + HOMES[root] if root in HOMES else 'nobody'} may"
         for module, others in imports.items()
         for other in sorted(others)
-        if (root := other.split(".")[0]) not in EVERYWHERE and f".{HOMES.get(root)}." not in f".{module}."
+        if (root := other.split(".")[0]) not in EVERYWHERE
+        and not any(f".{home}." in f".{module}." for home in HOMES.get(root, "").split())
     ]
 
 

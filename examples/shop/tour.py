@@ -75,6 +75,9 @@ def join_two_databases(guide: Guide) -> None:
     )
     rows = guide.ask("GET", "/reports/buyers")
     guide.check(f"best: {rows[0]['name']}, {rows[0]['orders']} orders", rows[0]["spent_cents"] > 0)
+    explanation = guide.explained("/reports/buyers/explain")
+    asked = [each["database"] for each in explanation["fragments"]]
+    guide.check("both databases are asked once, and Python joins", sorted(asked) == ["analytics", "shop"])
 
 
 def combine_two_statements(guide: Guide) -> None:

@@ -44,6 +44,7 @@ READING = (
     Visit("GET", "/dashboard", "Figures from three databases.", ("shop", "analytics", "audit")),
     Visit("GET", "/reports/revenue", "analytics adds up, shop knows the names.", ("analytics", "shop")),
     Visit("GET", "/reports/buyers", "One statement: a join over two databases.", ("shop", "analytics")),
+    Visit("GET", "/reports/buyers/explain", "How that join is done, and what it takes.", ("shop", "analytics")),
     Visit("GET", "/exports/orders.csv", "All orders as CSV, streamed in batches.", ("analytics", "shop")),
 )
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.ext.asyncio import AsyncSession as SQLAlchemyAsyncSession
+from sqlalchemy.util import greenlet_spawn
 
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError, CrossDatabaseError
 from manybase.federation.binding import federated_bind
+from manybase.federation.explanation import Explanation
 from manybase.routing import Across, Route
 from manybase.session import DECLARED_ONLY, Session
 
@@ -36,6 +38,10 @@ class AsyncSession(SQLAlchemyAsyncSession):
     def route(self, statement: Any, *, database: str | None = None) -> Route:
         """Where a statement (or a mapped class) would go, and why. Nothing runs; raises what running it would raise."""
         return self.sync_session.route(statement, database=database)
+
+    async def explain(self, statement: Any, *, analyze: bool = False) -> Explanation:
+        """How a SELECT would be answered, as ``Session.explain``."""
+        return await greenlet_spawn(self.sync_session.explain, statement, analyze=analyze)
 
     if not TYPE_CHECKING:  # SQLAlchemy's own signatures are what callers see
 

@@ -1,10 +1,13 @@
 """Reading: several databases in one request, each asked what it knows."""
 
+from __future__ import annotations  # Select[str, int] is for SQLAlchemy 2.1
+
 from collections.abc import Sequence
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import selectinload
 
 from examples.shop.analytics_models import Event, Order
@@ -51,10 +54,21 @@ async def report_revenue(session: SessionDep) -> list[ProductRevenue]:
 @router.get("/reports/buyers")
 async def report_buyers(session: SessionDep) -> list[Buyer]:
     """Users of `shop` with their orders of `analytics`: one statement, a join over two databases."""
+    best = await session.execute(best_buyers())
+    return [Buyer(name=name, orders=orders, spent_cents=cents) for name, orders, cents in best]
+
+
+@router.get("/reports/buyers/explain")
+async def explain_buyers(session: SessionDep) -> dict[str, Any]:
+    """How that join is done, and what it takes. A program of yours would show this to few."""
+    explanation = await session.explain(best_buyers(), analyze=True)
+    return {"text": str(explanation), **explanation.to_dict()}
+
+
+def best_buyers() -> Select[str, int, int]:
     spent = func.sum(Order.total_cents)
     joined = select(User.name, func.count(Order.id), spent).join(Order, Order.user_id == User.id)
-    best = await session.execute(joined.group_by(User.id, User.name).order_by(spent.desc(), User.id).limit(10))
-    return [Buyer(name=name, orders=orders, spent_cents=cents) for name, orders, cents in best]
+    return joined.group_by(User.id, User.name).order_by(spent.desc(), User.id).limit(10)
 
 
 @router.get("/events", response_model=list[EventRow])

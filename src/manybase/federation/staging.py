@@ -76,9 +76,11 @@ class Part:
     streams: bool
     keys: int | None
 
-    def chunks(self) -> Iterator[Rows]:
+    def chunks(self, ran: list[str]) -> Iterator[Rows]:
+        """Its rows; what is sent is added to those that ``ran``."""
         options: Any = STREAMED if self.streams else None
         result = self.connection.execute(self.statement, self.parameters, execution_options=options)
+        ran.append(str(result.context.compiled))
         try:
             yield from chunks(result, self.types)
         finally:
@@ -94,6 +96,7 @@ class Staging:
         self.values = values
         self.limits = limits
         self.fetched: dict[Fragment, Fetched] = {}
+        self.history: list[Fetched] = []  # with what was fetched in vain
         self.dialects: dict[Fragment, Dialect] = {}
         self.rows = 0
         self.bytes = 0
@@ -113,6 +116,7 @@ class Staging:
         for fetched, part in parts:
             fetched.rows = []
             self.fetched[fetched.fragment] = fetched
+            self.history.append(fetched)
             if part is not None:
                 fetched.keys = part.keys
         self.run(*((fetched, part) for fetched, part in parts if part is not None))
@@ -140,6 +144,7 @@ class Staging:
         """A fragment by another statement, which has the same columns."""
         part = self.part(fragment)
         fetched = self.fetched[fragment] = Fetched(fragment, [])
+        self.history.append(fetched)
         if part is not None:
             prepared = prepared_as(self.plan, statement, part.types)
             part.statement, part.streams = prepared.statement, False
@@ -162,13 +167,15 @@ class Staging:
             yield self.fetched[fragment].rows or []
             return
         fetched = self.fetched[fragment] = Fetched(fragment)
+        self.history.append(fetched)
         part = self.part(fragment)
         if part is not None:
+            fetched.keys = part.keys
             yield from self.read(fetched, part)
 
     def read(self, fetched: Fetched, part: Part) -> Iterator[Rows]:
         started = time.perf_counter()
-        for chunk in part.chunks():
+        for chunk in part.chunks(fetched.statements):
             fetched.seconds += time.perf_counter() - started
             fetched.count += len(chunk)
             fetched.bytes += self.count(fetched.fragment, chunk)
