@@ -21,6 +21,7 @@ from sqlalchemy import (
     FunctionElement,
     FunctionFilter,
     Grouping,
+    Interval,
     Label,
     Over,
     SelectBase,
@@ -54,6 +55,14 @@ STRICT = frozenset(
     unixepoch upper weekday year
     """.split()  # noqa: SIM905
 )
+# Functions that a kind of server does not have, and DuckDB has: they are left to it.
+LACKING = {
+    "sqlite": frozenset(
+        "age date_part date_trunc left lpad md5 regexp_replace reverse right rpad split_part to_char".split()  # noqa: SIM905
+    ),
+    "mysql": frozenset("age date_part date_trunc split_part string_agg".split()),  # noqa: SIM905
+}
+LACKING["mariadb"] = LACKING["mysql"]
 COMPARISONS = frozenset({operators.eq, operators.ne, operators.lt, operators.le, operators.gt, operators.ge})
 ARITHMETIC = frozenset(
     {operators.add, operators.sub, operators.mul, operators.truediv, operators.floordiv, operators.mod}
@@ -132,6 +141,20 @@ def windowed(over: Over[Any]) -> Any:
     while isinstance(function, (FunctionFilter, WithinGroup)):
         function = function.func if isinstance(function, FunctionFilter) else function.element
     return function
+
+
+def is_known_to(backend: str, clause: ClauseElement) -> bool:
+    """Whether such a server can compute it: not what only PostgreSQL has."""
+    if backend not in LACKING:
+        return True
+    for each in visitors.iterate(clause):
+        if isinstance(each, FunctionElement) and name_of(each) in LACKING[backend]:
+            return False
+        if isinstance(each, BinaryExpression) and each.operator in (operators.add, operators.sub):
+            sides = (each.left.type, each.right.type)
+            if any(isinstance(side, Interval) for side in sides):
+                return False
+    return True
 
 
 def name_of(function: FunctionElement[Any]) -> str:
