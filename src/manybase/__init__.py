@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from manybase.aio import AsyncSession
-    from manybase.database import Database
+    from manybase.database import Database, Replica
     from manybase.engines import Databases
     from manybase.errors import (
         AmbiguousRoute,
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
         CrossDatabaseError,
         DestructiveMigration,
         InDoubtError,
+        InvalidPosition,
         ManybaseError,
         MigrationError,
         MigrationFailed,
         MigrationLocked,
+        NoReplica,
         NotCommitted,
         Overloaded,
         PartialCommitError,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         UnknownDatabase,
     )
     from manybase.models import Model, cross_key
+    from manybase.position import Position
     from manybase.routing import Route
     from manybase.session import Session
 
@@ -43,17 +46,21 @@ __all__ = [
     "Databases",
     "DestructiveMigration",
     "InDoubtError",
+    "InvalidPosition",
     "ManybaseError",
     "MigrationError",
     "MigrationFailed",
     "MigrationLocked",
     "Model",
+    "NoReplica",
     "NotCommitted",
     "Overloaded",
     "PartialCommitError",
     "PartlyMigrated",
     "PendingMigrations",
+    "Position",
     "ReadOnlyError",
+    "Replica",
     "Route",
     "RoutingError",
     "Session",
@@ -63,7 +70,12 @@ __all__ = [
 
 # Imported when first used: the command line, and the pytest plugin in every run, need hardly any of it.
 HOMES = {"AsyncSession": "aio", "Database": "database", "Databases": "engines", "Model": "models", "Route": "routing"}
-HOMES |= {"Session": "session", "cross_key": "models"}  # all others are errors
+HOMES |= {
+    "Position": "position",
+    "Replica": "database",
+    "Session": "session",
+    "cross_key": "models",
+}  # all others are errors
 
 
 def __getattr__(name: str) -> object:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, get_args
 
 from sqlalchemy import Connection, event, inspect
 from sqlalchemy import exc as sa_exc
@@ -17,12 +19,13 @@ from manybase.attaching import Files
 from manybase.engines import Bind, Databases
 from manybase.enlisted import Enlisted
 from manybase.errors import ConfigurationError
+from manybase.position import NOWHERE, Position
+from manybase.reading import REPLICA, refuse_writes
 from manybase.routing import ReadBy, Route
-from manybase.scope import Scope
+from manybase.scope import Role, Scope
+from manybase.serving import Serving
 from manybase.slots import Ticket
 
-EVERYTHING = Scope()
-ONE_AFTER_THE_OTHER = Scope(atomic=False)
 NO_OPTIONS: dict[str, Any] = {}
 DECLARED_ONLY = (
     "A manybase session takes the declared databases: Session(databases, ...). An existing engine is declared too: "
@@ -41,6 +44,9 @@ class Session(SQLAlchemySession):
     A commit over several databases happens in all of them or in none, whatever fails; see ``CommitError`` for what it
     raises. With ``atomic=False`` it commits one after the other, in the order of their declaration, and raises
     ``PartialCommitError`` when one fails after another has committed.
+
+    With ``role="replica"`` it only reads, from one replica of each database as long as a transaction lasts: one that
+    has what was written until ``after``, the ``position`` of an earlier session, else from the primary.
     """
 
     def __init__(
@@ -49,6 +55,8 @@ class Session(SQLAlchemySession):
         *,
         database: str | None = None,
         atomic: bool = True,
+        role: Role = "primary",
+        after: Position | None = None,
         asyncio: bool = False,
         ticket: Ticket | None = None,
         bind: None = None,
@@ -59,16 +67,29 @@ class Session(SQLAlchemySession):
         databases.load()
         self.databases = databases
         self.has_committed = False  # a transaction of this session, at any time
-        everything = EVERYTHING if atomic else ONE_AFTER_THE_OTHER
-        self.scope = everything if database is None else Scope(databases[database].name, atomic)
+        check_role(role, after)
+        self.scope = scope_of(None if database is None else databases[database].name, atomic, role)
         self._asyncio = asyncio
         self._ticket = ticket
         self._owns_ticket = ticket is None and database is None and len(databases) > 1
         self._foreign: set[Connection] = set()  # connections of the caller's own: theirs to commit
         super().__init__(**options)
-        self._is_atomic = atomic and database is None and len(databases) > 1 and not self.twophase
+        writes = role == "primary"
+        self._is_atomic = atomic and database is None and len(databases) > 1 and not self.twophase and writes
         self._files = Files(databases, asyncio=asyncio) if self._is_atomic and databases.files else None
         self._enlisted = Enlisted(databases, self._files, atomic=self._is_atomic, asyncio=asyncio)
+        self._enlisted.position = after or NOWHERE
+        self._serving = None if writes else Serving(databases, after, asyncio=asyncio)
+        if not writes:
+            refuse_writes(self, REPLICA, databases.router)
+
+    @property
+    def position(self) -> Position:
+        """Where the logs stood when this session last committed, in the databases that it wrote and that have replicas.
+
+        A session ``after`` it sees what was written here. It includes the ``after`` of this session.
+        """
+        return self._enlisted.position
 
     def route(self, statement: Any, *, database: str | None = None) -> Route:
         """Where a statement (or a mapped class) would go, and why. Nothing runs; raises what running it would raise."""
@@ -91,9 +112,11 @@ class Session(SQLAlchemySession):
         files = self._files
         if bind is None:
             name = self._find(clause, mapper, database)
-            bind = self.databases.bind(name, asyncio=self._asyncio)
             if self._ticket is None or not self._ticket.taken:
                 self._take_slots()
+            if self._serving is not None and self._may_connect():
+                return self._serving.connection(name)
+            bind = self.databases.bind(name, asyncio=self._asyncio)
             if files is not None:
                 return files.bind(self, name, bind, clause, mapper)
         elif files is not None:
@@ -104,7 +127,7 @@ class Session(SQLAlchemySession):
 
     def close(self) -> None:
         super().close()
-        self._release_slots()
+        self._release_connections()
 
     if not TYPE_CHECKING:  # SQLAlchemy's own signatures, with their overloads, are what callers see
 
@@ -166,7 +189,7 @@ class Session(SQLAlchemySession):
             named = named_by(clause)
         candidates = self._candidates(clause, mapper)
         name = self._one_of(candidates, named)
-        if self._is_atomic and not isinstance(candidates, ReadBy):
+        if (self._is_atomic or self.databases.replicas) and not isinstance(candidates, ReadBy):
             self._enlisted.note_write(name, clause, mapper)
         return name
 
@@ -182,7 +205,8 @@ class Session(SQLAlchemySession):
 
     def _route(self, clause: Any, mapper: Any, named: str | None) -> Route:
         named = named or (named_by(clause) if clause is not None else None)
-        return self.databases.router.choose(self._candidates(clause, mapper), self.scope, named)
+        route = self.databases.router.choose(self._candidates(clause, mapper), self.scope, named)
+        return replace(route, role=self.scope.role)
 
     def _candidates(self, clause: Any, mapper: Any) -> frozenset[str]:
         if mapper is not None and not isinstance(mapper, Mapper):
@@ -204,13 +228,21 @@ class Session(SQLAlchemySession):
         elif in_greenlet():  # else nothing can connect from here, and whoever connects asks again
             await_only(ticket.take_async())
 
-    def _release_slots(self) -> None:
+    def _may_connect(self) -> bool:
+        """Whether a replica session is to get a connection: not where it is only asked for its bind, nor in tests."""
+        return not self.databases.is_taken_over and (not self._asyncio or in_greenlet())
+
+    def _release_connections(self) -> None:
+        if self._serving is not None:
+            self._serving.release()
         if self._owns_ticket and self._ticket is not None:
             self._ticket.release()
 
 
 @event.listens_for(Session, "after_begin")
 def note_participant(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    if session._serving is not None:
+        return
     if transaction.parent is None and connection not in session._foreign:
         session._enlisted.begin(connection, hooked=len(session.dispatch.after_begin) > 1)
 
@@ -225,7 +257,19 @@ def forget_transaction(session: Session, transaction: SessionTransaction) -> Non
     if transaction.parent is None:
         session._enlisted.forget()
         session._foreign.clear()
-        session._release_slots()
+        session._release_connections()
+
+
+@lru_cache(maxsize=100)
+def scope_of(database: str | None, atomic: bool, role: Role) -> Scope:
+    return Scope(database, atomic, role)
+
+
+def check_role(role: str, after: object) -> None:
+    if role not in get_args(Role):
+        raise ConfigurationError(f"role is one of {', '.join(map(repr, get_args(Role)))}.")
+    if after is not None and not isinstance(after, Position):
+        raise ConfigurationError("after= takes a Position: session.position, or Position.parse(text).")
 
 
 def named_by(clause: Any) -> str | None:

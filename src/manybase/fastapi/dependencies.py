@@ -14,12 +14,13 @@ from starlette.requests import HTTPConnection
 from manybase import AsyncSession, ConfigurationError, Databases, Session
 from manybase.fastapi.finishing import finish, in_thread, released_by_threads
 from manybase.fastapi.problems import note_session, problem, raise_answer
-from manybase.fastapi.reading import refuse_writes
 from manybase.fastapi.tickets import RequestTicket, Uses, remember
+from manybase.reading import refuse_writes
 
 Choose = Callable[..., Any] | None
 Choice = str | Choose
 Dependency = Callable[..., AsyncIterator[Any]]
+STREAMING = "A streaming session only reads, and never commits. Write through a session_dependency."
 THE_ONLY_ONE: Any = object()  # not None, which is what a dependency that chose nothing returns
 OPTIONS: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
 
@@ -129,7 +130,7 @@ def streaming(uses: Uses, choose: Choose) -> Dependency:
         database = pinned(uses, name)
         ticket = RequestTicket.of(connection, session, database)
         current = AsyncSession(uses.databases, database=database, ticket=ticket.enter(), **OPTIONS)
-        refuse_writes(current.sync_session)
+        refuse_writes(current.sync_session, STREAMING, uses.databases.router, locks=False)
         try:
             yield current
         except Exception as error:
