@@ -21,9 +21,11 @@ class Point(Protocol):
 
     def is_in(self, replayed: Point | None) -> bool:
         """Whether a replica that has come so far has all that was written until here. In doubt it has not."""
+        ...
 
     def merge(self, later: Point) -> Point:
         """The point that has both; where they cannot be compared, the later one."""
+        ...
 
     def __str__(self) -> str: ...
 

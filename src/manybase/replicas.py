@@ -231,6 +231,7 @@ class ReplicaSets(Mapping[str, ReplicaSet]):
     def __init__(self, databases: Collection[Database]) -> None:
         self._databases = databases
         self.watched = 0  # background tasks that look
+        self.refused_positions = 0  # that a client sent, and nobody here had signed
         self.forget_connections()
 
     def forget_connections(self) -> None:
