@@ -252,7 +252,7 @@ class AtomicCommit:
             self._forget()
 
     def _tell(self) -> None:
-        self.coordinator.point = tell(self.coordinator.connection)
+        self.coordinator.note_point(tell(self.coordinator.connection))
 
     def _finish_one(self, participant: Participant) -> bool | None:
         reached("finishing", participant.name)
@@ -260,7 +260,7 @@ class AtomicCommit:
         if over is not None:
             reached("finished", participant.name)
         if over and participant.tells:
-            participant.point = tell(participant.connection)
+            participant.note_point(tell(participant.connection))
         return over
 
     def _finish_elsewhere(self, participant: Participant) -> bool:

@@ -42,6 +42,10 @@ class Participant:
     """Its database has replicas: where its log stands after the commit is asked, and is its ``point``."""
     point: Point | None = None
 
+    def note_point(self, point: Point | None) -> None:
+        """None: the server says that nothing was written."""
+        self.point, self.tells = point, point is not None
+
     @property
     def dialect(self) -> str:
         return self.connection.dialect.name

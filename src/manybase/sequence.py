@@ -43,7 +43,7 @@ def commit_one(participant: Participant) -> None:
         if participant.xid is not None:
             mysql.commit(participant.connection, participant.xid)
         elif participant.tells and has_begun(participant.connection):
-            participant.point = commit_and_tell(participant.connection)
+            participant.note_point(commit_and_tell(participant.connection))
         else:
             participant.tells = False  # there is nothing to commit
             commit(participant.connection)
@@ -53,7 +53,7 @@ def commit_one(participant: Participant) -> None:
         raise
     participant.ended = True
     if participant.tells and participant.point is None:
-        participant.point = tell(participant.connection)
+        participant.note_point(tell(participant.connection))
 
 
 def roll_back(participants: Iterable[Participant]) -> None:

@@ -100,15 +100,19 @@ class Serving:
 
     def _connect(self, replica: Replica) -> Connection | None:
         """None where it does not answer; it is out from then on."""
+        bind: Any = self._databases.bind(replica.name, asyncio=self._asyncio)
         try:
-            connection: Any = self._databases.bind(replica.name, asyncio=self._asyncio)
-            connection = connection.connect()
+            connection: Connection = bind.connect()
+            while CHECKED in connection.info and replication.is_gone(connection):
+                connection.invalidate()  # the pool may have more of them; the first new one tells how the server is
+                connection.close()
+                connection = bind.connect()
         except GONE:
             replica.note_failure(time.monotonic())
             return None
         if self._databases.declaration(replica.name).engine is not None:
             replication.begin_read_only(connection)
-        return connection  # type: ignore[no-any-return]
+        return connection
 
     def _of_primary(self, name: str) -> Connection:
         bind: Any = self._databases.bind(name, asyncio=self._asyncio)

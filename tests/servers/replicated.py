@@ -56,7 +56,8 @@ class Streaming(Replicated):
         with self.replica.connect() as connection:
             connection.exec_driver_sql(f"ALTER SYSTEM SET recovery_min_apply_delay = '{milliseconds}ms'")
             connection.exec_driver_sql("SELECT pg_reload_conf()")
-            until(connection, "SHOW recovery_min_apply_delay", lambda it: it in (f"{milliseconds}ms", "0"))
+            setting = "SELECT setting::int FROM pg_settings WHERE name = 'recovery_min_apply_delay'"
+            until(connection, setting, lambda it: it == milliseconds)
 
     def pause(self) -> None:
         with self.replica.connect() as connection:

@@ -5,6 +5,8 @@ All of it below SQLAlchemy's idea of a transaction: some of it is asked after th
 
 from __future__ import annotations
 
+import asyncio
+import select
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -16,7 +18,7 @@ from manybase import packets
 from manybase.position import OnPrimary, Point, Wal
 from manybase.replicas import Look
 from manybase.replication import mysql, postgresql
-from manybase.wire import commit, mysql_code, wrapped
+from manybase.wire import commit, mysql_code, socket_of, wrapped
 
 MYSQL = ("mysql", "mariadb")
 KNOWN = ("postgresql", *MYSQL)
@@ -24,7 +26,7 @@ DENIED = (1045, 1142, 1227)
 INSTANCE = "manybase.instance"
 
 
-def commit_and_tell(connection: Connection) -> Point:
+def commit_and_tell(connection: Connection) -> Point | None:
     """COMMIT, and where the log stands then; in one round trip where the driver can. The errors are those of COMMIT."""
     if connection.dialect.name == "postgresql" and packets.can_send(connection):
         return commit_in_packet(connection)
@@ -43,15 +45,18 @@ def commit_in_packet(connection: Connection) -> Point:
     return OnPrimary() if row is None else postgresql.current(row)
 
 
-def tell(connection: Connection) -> Point:
-    """Where the log stands, on a connection that has just committed. What cannot be told is on the primary."""
+def tell(connection: Connection) -> Point | None:
+    """Where the log stands, on a connection that has just committed; None where nothing was written into it.
+
+    What cannot be told is on the primary.
+    """
     with suppress(Exception):  # it is committed: nothing may fail any more
         if connection.dialect.name == "postgresql":
             return postgresql.current(alone(connection, postgresql.CURRENT))
         if connection.dialect.name in MYSQL:
             mariadb = is_mariadb(connection)
             (told,) = alone(connection, mysql.current_of(mariadb=mariadb))
-            return mysql.parse(told, mariadb=mariadb) or OnPrimary()
+            return mysql.parse(told, mariadb=mariadb)
     return OnPrimary()
 
 
@@ -153,6 +158,17 @@ def alone(connection: Connection, sql: str) -> Any:
     if connection.dialect.name not in MYSQL and not packets.can_send(connection):
         connection.dialect.do_rollback(connection.connection)
     return row
+
+
+def is_gone(connection: Connection) -> bool:
+    """Whether a connection that was idle is closed by now, as far as that shows without asking the server."""
+    if connection.dialect.driver == "asyncpg":
+        driver: Any = connection.connection.driver_connection
+        for _ in range(4):  # the event loop has yet to read its last words, that it is closed, and to say so
+            await_only(asyncio.sleep(0))
+        return bool(driver.is_closed())
+    fileno = socket_of(connection)
+    return fileno is not None and bool(select.select([fileno], [], [], 0)[0])
 
 
 def is_mariadb(connection: Connection) -> bool:
