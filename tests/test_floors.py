@@ -22,7 +22,7 @@ FLOORS = [
     "sequence serving untransactional",
     "session",
     "aio",
-    "doctor health migrations pending recovering testing watching",
+    "doctor health migrations pending recovering replica_health testing watching",
     "__init__ cli fastapi",
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}

@@ -13,9 +13,9 @@ from functools import partial
 from sqlalchemy import Connection
 from sqlalchemy.util import greenlet_spawn
 
-from manybase import replication
 from manybase.engines import Databases
 from manybase.recovering import in_thread, served
+from manybase.replica_health import note_log, note_look
 from manybase.replicas import LOOK_EVERY, Replica, ReplicaSet
 from manybase.serving import LOOK_TIMEOUT
 
@@ -120,14 +120,3 @@ class Watcher:
                     await greenlet_spawn(connection.close)
                 else:
                     await in_thread(asyncio.get_running_loop(), connection.close)
-
-
-def note_log(replicas: ReplicaSet, connection: Connection) -> None:
-    now = time.monotonic()
-    point = replication.log_of(connection)
-    if point is not None:
-        replicas.log.note(point, now)
-
-
-def note_look(replicas: ReplicaSet, replica: Replica, connection: Connection) -> None:
-    replica.note(replication.look(connection), replicas.log, replicas.max_lag, time.monotonic())

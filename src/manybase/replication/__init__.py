@@ -88,6 +88,15 @@ def look(connection: Connection) -> Look:
     return known(connection, mysql.look(server, status, replayed, denied=denied, mariadb=mariadb))
 
 
+def system_of(connection: Connection) -> int | None:
+    """What a primary is called by those that follow it."""
+    point = log_of(connection)
+    if isinstance(point, Wal):
+        return point.system
+    (server,) = ask(connection, "SELECT @@server_id")
+    return int(server)
+
+
 def known(connection: Connection, look: Look) -> Look:
     connection.info[INSTANCE] = look.instance, look.system
     return look

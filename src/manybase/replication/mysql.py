@@ -55,6 +55,7 @@ def look(server: Row, status: Mapping[str, Any] | None, replayed: Point | None, 
         return Look(instance, follows=False)
     running = status.get("Slave_SQL_Running", status.get("Replica_SQL_Running"))
     receiving = status.get("Slave_IO_Running", status.get("Replica_IO_Running"))
+    primary = status.get("Master_Server_Id", status.get("Source_Server_Id"))
     behind = status.get("Seconds_Behind_Master", status.get("Seconds_Behind_Source"))
     return Look(
         instance,
@@ -63,4 +64,5 @@ def look(server: Row, status: Mapping[str, Any] | None, replayed: Point | None, 
         paused=running == "No",
         streaming=receiving == "Yes",
         lag=None if behind is None else float(behind),
+        system=int(primary) if primary else None,
     )
