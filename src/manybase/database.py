@@ -155,13 +155,27 @@ class Database:
 
     def of_replica(self, number: int) -> Database:
         """The declaration of one replica, as if it were a database: "shop/1" for the first one of "shop"."""
-        replica, declared = self.replicas[number - 1], object.__new__(Database)
+        replica = self.replicas[number - 1]
+        return self.elsewhere(
+            f"{self.name}/{number}", replica.url, engine=replica.engine, engine_options=replica.engine_options
+        )
+
+    def elsewhere(
+        self,
+        name: str,
+        url: URL | None,
+        *,
+        engine: Engine | AsyncEngine | None = None,
+        engine_options: Mapping[str, Any] | None = None,
+    ) -> Database:
+        """This declaration under another name and for another place; ``engine_options`` over its own."""
+        declared = object.__new__(Database)
         values = {
             **{each.name: getattr(self, each.name) for each in fields(self)},
-            "name": f"{self.name}/{number}",
-            "url": replica.url,
-            "engine": replica.engine,
-            "engine_options": MappingProxyType({**self.engine_options, **replica.engine_options}),
+            "name": name,
+            "url": url,
+            "engine": engine,
+            "engine_options": MappingProxyType({**self.engine_options, **(engine_options or {})}),
             "default": False,
             "replicas": (),
         }

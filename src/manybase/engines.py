@@ -126,6 +126,15 @@ class Databases:
         except KeyError:
             raise UnknownDatabase(name, self._declared) from None
 
+    @contextmanager
+    def knowing(self, declared: Database) -> Iterator[None]:
+        """Inside, ``declaration`` and ``aside`` know one more. For tests."""
+        self._known[declared.name] = declared
+        try:
+            yield
+        finally:
+            del self._known[declared.name]
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._declared)

@@ -149,7 +149,9 @@ class Enlisted:
         for each in participants:
             for name in each.names:
                 written = each.tells or name != each.name
-                if written and name in self._databases.replicas and (each.point is not None or perhaps):
+                if each.writes and name in self._databases.replicas.simulated and perhaps:
+                    points[name] = self._databases.replicas.simulated[name].commit()
+                elif written and name in self._databases.replicas and (each.point is not None or perhaps):
                     points[name] = each.point or OnPrimary()
         if points:
             self.position = self.position.merge(Position(points))

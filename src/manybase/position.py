@@ -184,11 +184,32 @@ class OnPrimary:
         return cls(min(int(text, 16), int(time.time() + PINNED)))
 
 
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What ``manybase.testing.lag`` gives: the number of a commit."""
+
+    number: int
+
+    def is_in(self, replayed: Point | None) -> bool:
+        return isinstance(replayed, Simulated) and replayed.number >= self.number
+
+    def merge(self, later: Point) -> Point:
+        return max(self, later, key=lambda each: each.number) if isinstance(later, Simulated) else later
+
+    def __str__(self) -> str:
+        return f"test.{self.number:x}"
+
+    @classmethod
+    def parse(cls, text: str) -> Simulated:
+        return cls(int(text, 16))
+
+
 KINDS: dict[str, Callable[[str], Point]] = {
     "wal": Wal.parse,
     "gtid": Gtids.parse,
     "gtids": GtidSet.parse,
     "primary": OnPrimary.parse,
+    "test": Simulated.parse,
 }
 
 

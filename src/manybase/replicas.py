@@ -6,8 +6,9 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 from manybase.database import Database
 from manybase.position import Gtids, Point, Wal
@@ -28,12 +29,13 @@ Served = Literal["replica", "not replayed", "pinned", "no replica"]
 class Look:
     """What a server says of itself. ``instance`` names what restarts: what was replayed, is, as long as it lives.
 
-    ``lag``: seconds, as far as it can tell by itself. ``lacks``: a privilege without which no position is believed.
+    ``received``: what it has of the log, replayed or not. ``lag``: seconds, as far as it can tell. ``lacks``: a privilege without which no position is believed.
     """
 
     instance: str
     follows: bool
     replayed: Point | None = None
+    received: Point | None = None
     paused: bool = False
     streaming: bool = True
     lag: float | None = None
@@ -62,6 +64,8 @@ class Replica:
     waited: float = 0.0
     replayed: dict[str, Point] = field(default_factory=dict)
     silent_since: float | None = None
+    left: Counter[State] = field(default_factory=Counter)
+    """How often it went out, and why."""
 
     @property
     def serves(self) -> bool:
@@ -102,6 +106,8 @@ class Replica:
         self.looked = now
         if look.replayed is not None:
             self.note_replayed(look.instance, look.replayed)
+        if look.received is not None and primary.follows(look.received):
+            primary.note(look.received, now)
         self.lag, self.lag_seconds = primary.distance(look.replayed), primary.lag(look, now)
         self.silent_since = None if look.streaming or not look.follows else (self.silent_since or now)
         state = self._state(look, primary, max_lag, now)
@@ -126,10 +132,28 @@ class Replica:
         return "ok"
 
     def _leave(self, state: State, now: float) -> None:
+        if state != self.state:
+            self.left[state] += 1
         self.state = state
         wait = min(AT_MOST, AGAIN * 2**self.tries) * random.uniform(0.8, 1.2)
         self.tries = min(self.tries + 1, 10)
         self.due = now + wait
+
+
+class Simulation(Protocol):
+    """A replica that is behind because a test says so."""
+
+    def commit(self) -> Point:
+        """Somebody has committed: this is the position."""
+        ...
+
+    @property
+    def replayed(self) -> Point: ...
+
+    @property
+    def older(self) -> str | None:
+        """The name of the database that shows the older state; None while there is none."""
+        ...
 
 
 class PrimaryLog:
@@ -158,11 +182,17 @@ class PrimaryLog:
 
     def lag(self, look: Look, now: float) -> float | None:
         """For how many seconds something has been committed that it has not replayed."""
-        told = look.lag
         if look.replayed is None or not self._samples:
-            return told
+            return look.lag
         missing = next((at for at, point in self._samples if not point.is_in(assumed(look.replayed, point))), None)
-        return max(told or 0.0, 0.0 if missing is None else now - missing) if missing is not None else 0.0
+        return 0.0 if missing is None else max(look.lag or 0.0, now - missing)
+
+    def follows(self, received: Point) -> bool:
+        """Whether what a replica has received is of this log, as far as anybody knows."""
+        last = self.last
+        if last is None or not isinstance(last, Wal) or not isinstance(received, Wal):
+            return last is None
+        return (last.system, last.timeline) == (received.system, received.timeline)
 
     def distance(self, replayed: Point | None) -> int | None:
         last = self.last
@@ -230,9 +260,22 @@ class ReplicaSets(Mapping[str, ReplicaSet]):
 
     def __init__(self, databases: Collection[Database]) -> None:
         self._databases = databases
+        self.simulated: dict[str, Simulation] = {}  # by tests
         self.watched = 0  # background tasks that look
         self.refused_positions = 0  # that a client sent, and nobody here had signed
         self.forget_connections()
+
+    @contextmanager
+    def simulating(self, database: Database, simulation: Simulation) -> Iterator[None]:
+        """Inside, this database has a replica in the hands of a test, whatever it has otherwise."""
+        before, self._sets[database.name] = self._sets.get(database.name), ReplicaSet(database)
+        self.simulated[database.name] = simulation
+        try:
+            yield
+        finally:
+            del self.simulated[database.name], self._sets[database.name]
+            if before is not None:
+                self._sets[database.name] = before
 
     def forget_connections(self) -> None:
         """In a forked child: what was known belongs to the parent's connections."""

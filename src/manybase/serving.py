@@ -45,7 +45,11 @@ class Serving:
         given = self._connections.get(name)
         if given is not None and not given.closed:
             return given
-        connection = self._of_replica(name) if name in self._databases.replicas else None
+        connection = None
+        if name in self._databases.replicas.simulated:
+            connection = self._of_simulated(name)
+        elif name in self._databases.replicas:
+            connection = self._of_replica(name)
         if connection is None:
             connection = self._of_primary(name)
         self._connections[name] = connection
@@ -98,6 +102,14 @@ class Serving:
         replicas.served["not replayed" if lives else "no replica"] += 1
         return None
 
+    def _of_simulated(self, name: str) -> Connection | None:
+        """Of a replica that a test lets be behind."""
+        simulation, point = self._databases.replicas.simulated[name], self.after.get(name)
+        has_it = point is None or point.is_in(simulation.replayed)
+        self._databases.replicas[name].served["replica" if has_it else "not replayed"] += 1
+        older = simulation.older if has_it else None
+        return None if older is None else self._databases.aside(older, asyncio=self._asyncio).connect()
+
     def _connect(self, replica: Replica) -> Connection | None:
         """None where it does not answer; it is out from then on."""
         bind: Any = self._databases.bind(replica.name, asyncio=self._asyncio)
@@ -117,6 +129,8 @@ class Serving:
     def _of_primary(self, name: str) -> Connection:
         bind: Any = self._databases.bind(name, asyncio=self._asyncio)
         connection: Connection = bind.connect()
+        if self._databases.is_taken_over:  # it is in a transaction of the test's
+            return connection
         try:
             replication.begin_read_only(connection)
         except BaseException as error:

@@ -114,7 +114,7 @@ class Session(SQLAlchemySession):
             name = self._find(clause, mapper, database)
             if self._ticket is None or not self._ticket.taken:
                 self._take_slots()
-            if self._serving is not None and self._may_connect():
+            if self._serving is not None and self._may_connect(name):
                 return self._serving.connection(name)
             bind = self.databases.bind(name, asyncio=self._asyncio)
             if files is not None:
@@ -228,9 +228,14 @@ class Session(SQLAlchemySession):
         elif in_greenlet():  # else nothing can connect from here, and whoever connects asks again
             await_only(ticket.take_async())
 
-    def _may_connect(self) -> bool:
-        """Whether a replica session is to get a connection: not where it is only asked for its bind, nor in tests."""
-        return not self.databases.is_taken_over and (not self._asyncio or in_greenlet())
+    def _may_connect(self, name: str) -> bool:
+        """Whether a replica session is to get a connection: not where it is only asked for its bind.
+
+        Nor inside ``testing.rollback``, where there is one for all, unless a test wants it to be behind.
+        """
+        if self._asyncio and not in_greenlet():
+            return False
+        return not self.databases.is_taken_over or name in self.databases.replicas.simulated
 
     def _release_connections(self) -> None:
         if self._serving is not None:

@@ -20,9 +20,8 @@ REPLAYED = (
 )
 LOOK = (
     "SELECT pg_is_in_recovery(), lsn::text, (SELECT received_tli FROM pg_stat_wal_receiver), "
-    "EXISTS (SELECT FROM pg_stat_wal_receiver), pg_last_wal_receive_lsn() = lsn, "
+    "EXISTS (SELECT FROM pg_stat_wal_receiver), pg_last_wal_receive_lsn()::text, "
     "CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END, "
-    "extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8, "
     "system_identifier, extract(epoch FROM pg_postmaster_start_time())::numeric(20, 6), "
     "pg_has_role('pg_read_all_stats', 'usage') "
     "FROM (SELECT pg_last_wal_replay_lsn() AS lsn OFFSET 0) AS replayed, pg_control_system()"
@@ -46,18 +45,23 @@ def replayed(row: Row, system: int) -> Wal | None:
 
 
 def look(row: Row) -> Look:
-    follows, lsn, timeline, streaming, all_replayed, paused, age, system, started, may_ask = row
+    follows, lsn, timeline, streaming, received, paused, system, started, may_ask = row
     here = is_true(follows)
     return Look(
         instance=f"{system}/{started}",
         follows=here,
-        replayed=Wal.of(int(str(system)), int(str(timeline or 0)), str(lsn)) if here and lsn is not None else None,
+        replayed=at(system, timeline, lsn) if here else None,
+        received=at(system, timeline, received) if here and timeline is not None else None,
         paused=is_true(paused),
         streaming=is_true(streaming),
-        lag=0.0 if is_true(all_replayed) and is_true(streaming) else None if age is None else max(0.0, float(str(age))),
+        lag=0.0 if received == lsn and is_true(streaming) else None,
         system=int(str(system)),
         lacks=None if is_true(may_ask) else LACKS,
     )
+
+
+def at(system: object, timeline: object, lsn: object) -> Wal | None:
+    return None if lsn is None else Wal.of(int(str(system)), int(str(timeline or 0)), str(lsn))
 
 
 def is_true(value: object) -> bool:
