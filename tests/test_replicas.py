@@ -181,9 +181,14 @@ def test_declaration_that_is_wrong(replicas: object, told: str) -> None:
     assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"url": "sqlite://", "engine": create_engine("sqlite://")}, {"url": "sqlite://", "weight": 0}]
-)
+WRONG: list[dict[str, object]] = [
+    {},
+    {"url": "sqlite://", "engine": create_engine("sqlite://")},
+    {"url": "sqlite://", "weight": 0},
+]
+
+
+@pytest.mark.parametrize("options", WRONG, ids=["nothing", "both", "weight"])
 def test_replica_that_is_wrong(options: dict[str, object]) -> None:
     """A URL or an engine, and a weight."""
     with pytest.raises(ConfigurationError):

@@ -29,7 +29,8 @@ Served = Literal["replica", "not replayed", "pinned", "no replica"]
 class Look:
     """What a server says of itself. ``instance`` names what restarts: what was replayed, is, as long as it lives.
 
-    ``received``: what it has of the log, replayed or not. ``lag``: seconds, as far as it can tell. ``lacks``: a privilege without which no position is believed.
+    ``received``: what it has of the log, replayed or not. ``lag``: seconds, as far as it can tell. ``lacks``: a
+    privilege without which no position is believed.
     """
 
     instance: str

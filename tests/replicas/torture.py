@@ -134,12 +134,15 @@ def torture(servers: Replicated, settings: list[Setting], reads: int, clients: i
                 run.run()
             seconds = time.monotonic() - started
             served = databases.replicas["shop"].served
+            left = ", ".join(
+                f"{state} {times}x" for state, times in databases.replicas["shop"].replicas[0].left.items()
+            )
             databases.dispose()
             who = ", ".join(f"{name} {100 * times / count:.1f}%" for name, times in served.most_common())
             told = "with" if positions else "WITHOUT"
             print(
                 f"{setting.name:28} {told:>7} positions: {count:6} reads, {run.stale:5} stale, "
-                f"{len(run.errors)} errors, {seconds:4.0f} s; served by {who}",
+                f"{len(run.errors)} errors, {seconds:4.0f} s; served by {who}" + (f"; out: {left}" if left else ""),
                 flush=True,
             )
             for error in run.errors[:3]:
