@@ -31,21 +31,10 @@ def test_text(point: Point) -> None:
     assert hash(position) == hash(Position.parse(str(position)))
 
 
-NONE = [
-    "x",
-    "shop",
-    "shop:",
-    "shop:wal",
-    "shop:wal.1.1",
-    "shop:wal.1.1.x",
-    "shop:other.1",
-    ":wal.1.1.1",
-    "~x",
-    "shop:gtid.1-2",
-]
+NONE = ["x", "shop", "shop:", "shop:wal", "shop:wal.1.1", "shop:wal.1.1.x", "shop:other.1", ":wal.1.1.1", "~x"]
 
 
-@pytest.mark.parametrize("text", [*NONE.split(), 5, "a" * 10_000])
+@pytest.mark.parametrize("text", [*NONE, 5, "a" * 10_000])
 def test_text_that_is_none(text: str) -> None:
     """It is refused, and not repeated."""
     with pytest.raises(InvalidPosition, match="no position") as caught:
