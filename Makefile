@@ -3,6 +3,10 @@
 PYTHON ?= $(shell command -v .venv/bin/python || echo python3)
 OLDEST = .venv-sqlalchemy-2.0
 OLDEST_SQLALCHEMY = "sqlalchemy==2.0.40; python_version < '3.14'" "sqlalchemy==2.0.41; python_version >= '3.14'"
+# In two processes, each with servers of its own; ARGS="-n 0" is for a debugger. A file stays in one of them: its tests
+# share models and fixtures. In the order of the folders, not by number of tests: those of commits take longest.
+PYTEST = -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+unexport PYTHONDONTWRITEBYTECODE  # else each of the many processes that tests start compiles all that it imports
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1  # else pyright asks its registry for a newer one at each start
 title = @printf '\n== %s ==\n'
 
@@ -19,7 +23,7 @@ test: environment servers lint types covered oldest  ## everything: SQLite, Post
 	@echo "Everything passed."
 
 quick: environment  ## the tests that need no server; ARGS="-k routing" for some of them
-	@.venv/bin/python -m pytest -q -m "not server" $(ARGS)
+	@.venv/bin/python $(PYTEST) -q -m "not server" $(ARGS)
 
 lint: environment  ## ruff
 	$(title) "Style: ruff"
@@ -52,10 +56,12 @@ servers: environment
 
 covered: environment
 	$(title) "Tests, with coverage"
-	@.venv/bin/coverage run -m pytest $(ARGS)
+	@.venv/bin/coverage erase
+	@.venv/bin/python $(PYTEST) -p tests.measuring $(ARGS)
+	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report
 
 oldest: environment
 	$(title) "Tests on the oldest supported SQLAlchemy"
 	@$(PYTHON) scripts/bootstrap.py $(OLDEST) $(OLDEST_SQLALCHEMY)
-	@$(OLDEST)/bin/python -m pytest -m "not once" $(ARGS)
+	@$(OLDEST)/bin/python $(PYTEST) -m "not once" $(ARGS)

@@ -27,10 +27,10 @@ def three_files(folder: Path) -> Databases:
 
 
 def commit_for_ever(folder: Path, running: int) -> NoReturn:
-    """One more row in each file, in an order of its own, each time; says first that it runs."""
+    """One more row in each file, in an order of its own, each time; says before each that it runs."""
     databases = three_files(folder)
-    os.write(running, b".")
     while True:
+        os.write(running, b".")
         with Session(databases) as session:
             for name in random.sample(NAMES, len(NAMES)):
                 session.execute(insert(STEPS[name]).values())
@@ -38,17 +38,19 @@ def commit_for_ever(folder: Path, running: int) -> NoReturn:
 
 
 def kill_at_random(folder: Path) -> None:
-    """A forked process that commits, killed within a tenth of a second; forked, because starting one takes longer."""
+    """A forked process that commits, killed within a tenth of a second of one of its first commits, however slow they
+    are; forked, because starting one takes longer."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         commit_for_ever(folder, writer)
-    os.read(reader, 1)
+    os.close(writer)  # else nobody would hear that the child has failed
+    for _ in range(random.randint(1, 6)):
+        os.read(reader, 1)
     time.sleep(random.uniform(0, 0.1))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(reader)
-    os.close(writer)
 
 
 def counts(folder: Path) -> list[int]:

@@ -15,6 +15,8 @@ from manybase import (
     ConfigurationError,
     CrossDatabaseError,
     DestructiveMigration,
+    FederationError,
+    FederationLimit,
     ManybaseError,
     MigrationError,
     MigrationFailed,
@@ -26,6 +28,7 @@ from manybase import (
     ReadOnlyError,
     RoutingError,
     UnknownDatabase,
+    UnsupportedStatement,
     errors,
 )
 
@@ -47,6 +50,10 @@ MADE = [
     PartlyMigrated(["shop"], {}, ["eu"]),
     PendingMigrations({"shop": 1, "audit": 2}, {"eu": ["ae10"]}),
     DestructiveMigration(["shop"], ["shop: drops table users"]),
+    FederationError("wrong"),
+    UnsupportedStatement("Function to_char()", "DuckDB has none", "Ask at home."),
+    FederationLimit("max_rows", 1_000_000, fragment="events of analytics"),
+    FederationLimit("memory_limit", "64MB"),
 ]
 
 
@@ -85,6 +92,7 @@ def test_every_error_is_public() -> None:
         (RoutingError, exc.InvalidRequestError),
         (UnknownDatabase, LookupError),
         (AmbiguousRoute, exc.UnboundExecutionError),
+        (FederationError, exc.InvalidRequestError),
         (CommitError, exc.InvalidRequestError),
         (Overloaded, exc.TimeoutError),
     ],
@@ -123,6 +131,9 @@ def test_sqlalchemy_families(error: type[ManybaseError], family: type[Exception]
         (MADE[12], {"done": ("shop",), "failed": {}, "pending": ("eu",)}),
         (MADE[13], {"pending": {"shop": 1, "audit": 2}, "unknown": {"eu": ("ae10",)}}),
         (MADE[14], {"databases": ("shop",), "losses": ("shop: drops table users",)}),
+        (MADE[16], {"part": "Function to_char()", "why": "DuckDB has none", "advice": "Ask at home."}),
+        (MADE[17], {"limit": "max_rows", "allowed": 1_000_000, "fragment": "events of analytics"}),
+        (MADE[18], {"limit": "memory_limit", "allowed": "64MB", "fragment": None}),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -153,6 +164,20 @@ def test_attributes(made: Exception, attributes: dict[str, Any]) -> None:
             MADE[8],
             "No connection to shop, audit came free within 2.5 s. Retry later; if it happens often, raise pool_size "
             "or max_overflow in engine_options, or shorten the transactions.",
+        ),
+        (
+            MADE[16],
+            "Function to_char() cannot be answered over several databases: DuckDB has none. Ask at home.",
+        ),
+        (
+            MADE[17],
+            "Fragment events of analytics went over max_rows=1,000,000. Select less, with a condition that its "
+            "database can apply, or raise max_rows in Federation(...), for all statements or for this one.",
+        ),
+        (
+            MADE[18],
+            "The statement went over memory_limit=64MB. Select less, with a condition that its database can apply, or "
+            "raise memory_limit in Federation(...), for all statements or for this one.",
         ),
         (
             PartlyMigrated(["shop"], {"audit": MigrationFailed("audit", "It is down.")}, ["eu", "us"]),

@@ -12,6 +12,8 @@ NAMES = [
     "Database",
     "Databases",
     "DestructiveMigration",
+    "FederationError",
+    "FederationLimit",
     "InDoubtError",
     "InvalidPosition",
     "ManybaseError",
@@ -32,6 +34,7 @@ NAMES = [
     "RoutingError",
     "Session",
     "UnknownDatabase",
+    "UnsupportedStatement",
     "cross_key",
 ]
 

@@ -18,7 +18,7 @@ FLOORS = [
     "schema scope slots steps unfinished watchdog wire",
     "ownership replicas replication routing tables twophase",
     "connecting decision engines sharing",
-    "atomic attaching commit coordinators enlisted journals participants prepared_slots reading recovery "
+    "atomic attaching commit coordinators enlisted federation journals participants prepared_slots reading recovery "
     "sequence serving untransactional",
     "session",
     "aio",

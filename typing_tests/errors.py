@@ -8,10 +8,12 @@ from manybase import (
     AmbiguousRoute,
     CommitError,
     CrossDatabaseError,
+    FederationLimit,
     ManybaseError,
     Overloaded,
     PartialCommitError,
     UnknownDatabase,
+    UnsupportedStatement,
 )
 
 
@@ -30,6 +32,12 @@ def facts(error: ManybaseError) -> None:
         assert_type(error.unknown, tuple[str, ...])
     elif isinstance(error, CommitError):
         assert_type(error.outcome, str)
+    elif isinstance(error, UnsupportedStatement):
+        assert_type((error.part, error.why, error.advice), tuple[str, str, str])
+    elif isinstance(error, FederationLimit):
+        assert_type(error.limit, str)
+        assert_type(error.allowed, float | str)
+        assert_type(error.fragment, str | None)
     elif isinstance(error, Overloaded):
         assert_type(error.seconds, float)
 

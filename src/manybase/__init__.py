@@ -14,6 +14,8 @@ if TYPE_CHECKING:
         ConfigurationError,
         CrossDatabaseError,
         DestructiveMigration,
+        FederationError,
+        FederationLimit,
         InDoubtError,
         InvalidPosition,
         ManybaseError,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         ReadOnlyError,
         RoutingError,
         UnknownDatabase,
+        UnsupportedStatement,
     )
     from manybase.models import Model, cross_key
     from manybase.position import Position
@@ -45,6 +48,8 @@ __all__ = [
     "Database",
     "Databases",
     "DestructiveMigration",
+    "FederationError",
+    "FederationLimit",
     "InDoubtError",
     "InvalidPosition",
     "ManybaseError",
@@ -65,6 +70,7 @@ __all__ = [
     "RoutingError",
     "Session",
     "UnknownDatabase",
+    "UnsupportedStatement",
     "cross_key",
 ]
 

@@ -26,6 +26,7 @@ from manybase.connecting import (
 )
 from manybase.database import Database
 from manybase.errors import ConfigurationError, UnknownDatabase
+from manybase.federation.limits import Federation
 from manybase.forking import leave_to_parent, reset_after_fork
 from manybase.learned import Learned
 from manybase.ownership import Ownership
@@ -58,6 +59,7 @@ class Databases:
     commit may take. ``app`` stands in the names of prepared transactions: up to 16 letters, digits, ``_`` or ``-``.
     ``migrations`` is the directory that holds those of each database, as Alembic takes one: a path, relative to the
     working directory, or "package:folder".
+    ``federation`` bounds what a select over several databases may take.
     Async engines belong to the event loop that first uses them. Raises ``ConfigurationError`` for a declaration that
     cannot work.
     """
@@ -70,6 +72,7 @@ class Databases:
         commit_timeout: float = 30.0,
         app: str = "app",
         migrations: str | os.PathLike[str] = "migrations",
+        federation: Federation | None = None,
     ) -> None:
         check(databases)
         check_app(app)
@@ -83,6 +86,8 @@ class Databases:
         self.replicas = ReplicaSets(databases)
         self._engine_options = dict(engine_options or {})
         self.pool_timeout = pool_timeout
+        self.federation = federation or Federation()
+        self.federated: dict[str, Engine] = {}  # what selects over several databases run on, by their semantics
         self.ownership = Ownership(databases)
         self.router = Router(self.ownership, self._dialects)
         self._lock = RLock()

@@ -9,6 +9,9 @@ ManybaseError
     ReadOnlyError             a write through a session that only reads
     InvalidPosition           a text that is no position of a log
   NoReplica                 no replica can serve, and the primary is not to (503 in FastAPI)
+  FederationError           a select over several databases cannot be answered
+    UnsupportedStatement      a part of it that nothing here can do rightly; says which, and the way round
+    FederationLimit           it went over a limit of rows, bytes or seconds; says which fragment
   CommitError               a commit over several databases did not end as asked
     NotCommitted              nothing is committed anywhere: retry is safe (503 in FastAPI)
       AtomicityError            it cannot be atomic as things are: retrying does not help
@@ -105,6 +108,36 @@ class NoReplica(ManybaseError, sa_exc.InvalidRequestError):
         super().__init__(
             f"No replica of {database!r} can serve ({known}), and fallback=False keeps its primary for others. Retry "
             "later; `manybase doctor` says what is wrong with each."
+        )
+
+
+class FederationError(ManybaseError, sa_exc.InvalidRequestError):
+    """A select over several databases cannot be answered."""
+
+
+class UnsupportedStatement(FederationError):
+    """``part`` of a statement cannot be done rightly over several databases; ``advice`` is the way round."""
+
+    def __init__(self, part: str, why: str, advice: str) -> None:
+        self.part = part
+        self.why = why
+        self.advice = advice
+        super().__init__(f"{part} cannot be answered over several databases: {why}. {advice}")
+
+
+class FederationLimit(FederationError):
+    """A select over several databases went over a limit; ``limit`` names it, ``allowed`` is its value and ``fragment``
+    what reached it. ``fragment`` is None where all of them together did."""
+
+    def __init__(self, limit: str, allowed: float | str, *, fragment: str | None = None) -> None:
+        self.limit = limit
+        self.allowed = allowed
+        self.fragment = fragment
+        value = allowed if isinstance(allowed, str) else f"{allowed:,.15g}"
+        super().__init__(
+            f"{f'Fragment {fragment}' if fragment else 'The statement'} went over {limit}={value}. Select less, with "
+            f"a condition that its database can apply, or raise {limit} in Federation(...), for all statements or for "
+            "this one."
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,9 +14,9 @@ from manybase.ownership import Owners, Ownership
 from manybase.scope import Scope
 from manybase.tables import tables_of
 
-SELECTIN_ADVICE = (
-    "Run one statement per database, load related objects with selectinload() instead of joinedload(), or bring the "
-    "keys over with .in_(...)."
+PINNED_ADVICE = (
+    "It is to run on {0!r} alone. Leave that choice out, and a session that is not pinned joins them; or run one "
+    "statement per database."
 )
 DML_ADVICE = "A write goes to one database: fetch the keys first, then write with .in_(...)."
 
@@ -26,6 +26,12 @@ NO_TABLES: Owners = frozenset()
 
 class ReadBy(frozenset[str]):
     """The databases that could run a statement which only reads."""
+
+
+class Across(frozenset[str]):
+    """The databases that a SELECT needs together, for none owns all of its tables; ``tables`` by who owns them."""
+
+    tables: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Router:
     def candidates(self, clause: ClauseElement, mapper: Mapper[Any] | None = None) -> Owners:
         """The databases that own all tables of a statement; empty for one without tables.
 
-        Raises ``CrossDatabaseError`` where no database owns them all.
+        ``Across`` for a SELECT where no database owns them all; ``CrossDatabaseError`` for a write.
         """
         if isinstance(clause, TextClause):
             return NO_TABLES
@@ -77,10 +83,10 @@ class Router:
         tables = tables_of(clause, self._dialects)
         if not tables:
             return NO_TABLES
-        owners = self.common_owners(tables, getattr(clause, "is_dml", False))
-        return ReadBy(owners) if tables.reads else owners
+        owners = self.common_owners(tables, is_select=getattr(clause, "is_select", False))
+        return ReadBy(owners) if tables.reads and not isinstance(owners, Across) else owners
 
-    def common_owners(self, tables: Iterable[Table], is_dml: bool) -> Owners:
+    def common_owners(self, tables: Iterable[Table], *, is_select: bool) -> Owners:
         owners = {table: self.ownership.owners(table) for table in tables}
         common = frozenset.intersection(*owners.values())
         if common:
@@ -88,7 +94,11 @@ class Router:
         by_database: dict[str, list[str]] = {}
         for table, names in owners.items():
             by_database.setdefault("/".join(sorted(names)), []).append(table.fullname)
-        raise CrossDatabaseError(by_database, DML_ADVICE if is_dml else SELECTIN_ADVICE)
+        if not is_select:
+            raise CrossDatabaseError(by_database, DML_ADVICE)
+        across = Across(name for names in owners.values() for name in names)
+        across.tables = by_database
+        return across
 
     def choose(self, candidates: Owners, scope: Scope, named: str | None = None) -> Route:
         """One of the candidates: the only one, the one the statement names, or the one the session is pinned to."""
@@ -100,6 +110,10 @@ class Router:
                 "Use a session without database=."
             )
         asked = named or scope.database
+        if isinstance(candidates, Across):
+            if asked is not None:
+                raise CrossDatabaseError(candidates.tables, PINNED_ADVICE.format(asked))
+            return Route(" + ".join(sorted(candidates)), reason="a select over several databases")
         if not candidates:
             return self.without_tables(asked, "named" if named else "pinned")
         if asked is None:

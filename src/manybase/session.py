@@ -19,9 +19,10 @@ from manybase.attaching import Files
 from manybase.engines import Bind, Databases
 from manybase.enlisted import Enlisted
 from manybase.errors import ConfigurationError
+from manybase.federation.binding import federated_bind, is_federated, serve
 from manybase.position import NOWHERE, Position
 from manybase.reading import REPLICA, refuse_writes
-from manybase.routing import ReadBy, Route
+from manybase.routing import Across, ReadBy, Route
 from manybase.scope import Role, Scope
 from manybase.serving import Serving
 from manybase.slots import Ticket
@@ -114,6 +115,8 @@ class Session(SQLAlchemySession):
             name = self._find(clause, mapper, database)
             if self._ticket is None or not self._ticket.taken:
                 self._take_slots()
+            if isinstance(name, Across):
+                return federated_bind(self.databases, name)
             if self._serving is not None and self._may_connect(name):
                 return self._serving.connection(name)
             bind = self.databases.bind(name, asyncio=self._asyncio)
@@ -183,12 +186,17 @@ class Session(SQLAlchemySession):
     def _home(self) -> str | None:
         return self.scope.database or self.databases.default
 
-    def _find(self, clause: Any, mapper: Any, named: str | None) -> str:
-        """The database of what is about to run, noted as a writer where it is not proven to read only."""
+    def _find(self, clause: Any, mapper: Any, named: str | None) -> str | Across:
+        """The database of what is about to run, noted as a writer where it is not proven to read only.
+
+        Of several databases, each fragment is asked for when it is fetched.
+        """
         if named is None and clause is not None:
             named = named_by(clause)
         candidates = self._candidates(clause, mapper)
         name = self._one_of(candidates, named)
+        if isinstance(candidates, Across):
+            return candidates
         if (self._is_atomic or self.databases.replicas) and not isinstance(candidates, ReadBy):
             self._enlisted.note_write(name, clause, mapper)
         return name
@@ -246,9 +254,9 @@ class Session(SQLAlchemySession):
 
 @event.listens_for(Session, "after_begin")
 def note_participant(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
-    if session._serving is not None:
-        return
-    if transaction.parent is None and connection not in session._foreign:
+    if is_federated(connection):
+        serve(connection, session)
+    elif session._serving is None and transaction.parent is None and connection not in session._foreign:
         session._enlisted.begin(connection, hooked=len(session.dispatch.after_begin) > 1)
 
 

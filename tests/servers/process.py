@@ -96,10 +96,13 @@ def free_port() -> int:
     """A port of 127.0.0.1 that nobody has, below those the system gives to clients.
 
     A client that keeps trying to reach a killed server must not be given the server's own port as its own:
-    it would connect to itself, and the server could not come back.
+    it would connect to itself, and the server could not come back. Nor must the server of another worker of
+    pytest-xdist, so each has ports of its own.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     for _ in range(1000):
-        port = random.randrange(15_000, 32_000)
+        port = random.randrange(15_000 + worker % workers, 32_000, workers)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -37,4 +37,4 @@ def test_a_thousand_requests(
     assert_exact(databases, outcome)
     assert 850 <= len(outcome.written)
     assert {200, 500, 409, 504, "disconnected"} >= set(outcome.statuses), outcome.statuses
-    assert seconds < 60
+    assert seconds < 180  # nothing waited for ever; a busy machine takes more than one minute

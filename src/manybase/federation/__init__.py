@@ -1,0 +1,1 @@
+"""Cross-database select: one SELECT over tables of several databases, planned while SQLAlchemy compiles it."""

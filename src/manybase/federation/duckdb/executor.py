@@ -1,0 +1,110 @@
+"""Executor: loads what was fetched into DuckDB, and runs there what is left of the statement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import Boolean, Date, DateTime, Enum, Float, Integer, String, TypeDecorator
+from sqlalchemy.types import NullType
+from sqlalchemy.util import await_only
+from sqlalchemy.util.concurrency import in_greenlet
+
+from manybase.federation.duckdb.values import Column
+from manybase.federation.duckdb.workspace import Result, Workspace
+from manybase.federation.fragments import Fragment, is_column
+from manybase.federation.reading import CHUNK, Rows, processed
+
+if TYPE_CHECKING:
+    from manybase.federation.execution import Execution
+
+T = TypeVar("T")
+NATIVE = (Integer, String, Boolean, Float, Date)  # DuckDB gives back what it was given
+
+
+def run(execution: Execution, sql: str, parameters: Any) -> Iterator[Rows]:
+    """The rows, in chunks. Its tables are gone when the last one is read, or nobody reads on."""
+    limits = execution.limits
+    spill = None if limits.spill_directory is None else str(limits.spill_directory)
+    execution.staging.fetch_all(execution.plan.fragments)
+    workspace = Workspace(
+        memory_limit=f"{limits.memory}B",
+        spill_directory=spill,
+        dialect=execution.compiled.dialect,
+        part=f"A statement with {execution.why}",
+    )
+    try:
+        result = apart(lambda: executed(workspace, execution, sql, parameters), workspace)
+    except BaseException:
+        workspace.close()
+        raise
+    return rows_of(result, workspace, decoders(execution))
+
+
+def rows_of(result: Result, workspace: Workspace, used: list[tuple[int, Any]]) -> Iterator[Rows]:
+    with workspace:
+        while rows := apart(lambda: result.fetchmany(CHUNK), workspace):
+            yield processed(rows, used)
+
+
+def executed(workspace: Workspace, execution: Execution, sql: str, parameters: Any) -> Result:
+    for fragment in execution.plan.fragments:
+        fetched = execution.staging.fetched[fragment]
+        workspace.load(fragment.name, columns(fragment, execution), fetched.rows)
+    return workspace.execute(sql, parameters, carried=execution.plan.carried)
+
+
+def columns(fragment: Fragment, execution: Execution) -> list[Column]:
+    home, dialect = execution.staging.dialects[fragment], execution.compiled.dialect
+    found = []
+    rows = execution.staging.fetched[fragment].rows or []
+    for place, output in enumerate(fragment.outputs):
+        folds = isinstance(output.type, String) and dialect.folds(fragment.database, output.type)
+        carried = output in execution.plan.carried_outputs
+        type_ = output.type
+        if isinstance(type_, Integer) and not is_column(output.expression) and not all_whole(rows, place):
+            type_ = NullType()
+        found.append(Column(output.name, type_, home, carried=carried, collation="ci" if folds else None))
+    return found or [Column("c0", Integer(), home)]
+
+
+def all_whole(rows: Rows, place: int) -> bool:
+    """Whether what SQLAlchemy takes for integers are some: extract() and sums may be Decimals, avg() times 10 is."""
+    return {type(row[place]) for row in rows} <= {int, bool, type(None)}
+
+
+def decoders(execution: Execution) -> list[tuple[int, Callable[[Any], Any]]]:
+    dialect, carried = execution.compiled.dialect, set(execution.plan.carried)
+    found = []
+    for place, type_ in enumerate(execution.plan.types):
+        process = None if place in carried else type_.dialect_impl(dialect).result_processor(dialect, None)
+        if process is not None:
+            found.append((place, process))
+    return found
+
+
+def is_native(type_: Any) -> bool:
+    """Whether its values need no care to come back as they were."""
+    if isinstance(type_, (TypeDecorator, Enum)):
+        return False
+    return isinstance(type_, NATIVE) or (isinstance(type_, DateTime) and not type_.timezone)
+
+
+def apart(work: Callable[[], T], workspace: Workspace) -> T:
+    """What ``work`` returns; under asyncio it works in a thread, and a cancelled task ends it."""
+    if not in_greenlet():
+        return work()
+    return await_only(in_thread(work, workspace))
+
+
+async def in_thread(work: Callable[[], T], workspace: Workspace) -> T:
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        workspace.interrupt()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # else asyncio complains that nobody looked at it
+        raise

@@ -1,0 +1,89 @@
+"""Root: the process's one in-memory DuckDB, made at first use. Nothing else imports duckdb."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from manybase.errors import UnsupportedStatement
+from manybase.federation.duckdb import dbapi
+from manybase.federation.duckdb.arithmetic import MACROS
+from manybase.forking import leave_to_parent, reset_after_fork
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SETTINGS = {  # it reads and writes nothing but what it is given, and the spill directory
+    "allow_community_extensions": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+}
+
+
+class Root:
+    """Statements with equal options share one DuckDB: its memory limit holds for all of them together."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._connections: dict[tuple[tuple[str, Any], ...], DuckDBPyConnection] = {}
+        reset_after_fork(self)
+
+    def cursor(self, options: dict[str, Any], part: str) -> DuckDBPyConnection:
+        """A connection of its own, with private temporary tables. ``part`` is what it is needed for."""
+        key = tuple(sorted(options.items()))
+        connection = self._connections.get(key)
+        if connection is None:
+            with self._lock:
+                connection = self._connections.get(key)
+                if connection is None:
+                    connection = self._connections[key] = opened(options, part)
+        return connection.cursor()
+
+    def forget_connections(self) -> None:
+        leave_to_parent(*self._connections.values())  # its threads are not in the child
+        self._lock = Lock()
+        self._connections = {}
+
+
+@cache
+def root() -> Root:
+    return Root()
+
+
+def opened(options: dict[str, Any], part: str) -> DuckDBPyConnection:
+    try:
+        import duckdb
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "duckdb":
+            raise
+        raise UnsupportedStatement(
+            part, "it needs DuckDB, which is not installed", 'Install it: pip install "manybase[join]".'
+        ) from None
+    connection = duckdb.connect(":memory:", config=SETTINGS | options)
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(MACROS)
+    connection.execute("SET enable_external_access = false")  # what is set above could not be, once it is
+    return connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """DuckDB's errors as those of ``dbapi``, which SQLAlchemy wraps as it wraps a driver's."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        text = str(error)
+        if "ivision by zero" in text:  # DuckDB files it under programming
+            raise dbapi.DataError("division by zero") from None
+        if isinstance(error, duckdb.InterruptException):
+            raise dbapi.OperationalError(text) from None
+        for name in ("DataError", "OperationalError", "InternalError", "NotSupportedError", "ProgrammingError"):
+            if isinstance(error, getattr(duckdb, name)):
+                raise getattr(dbapi, name)(text) from error
+        raise dbapi.DatabaseError(text) from error

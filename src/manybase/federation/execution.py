@@ -1,0 +1,72 @@
+"""Execution: one run of a plan, with the executor that can do it, and its rows."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from manybase.errors import UnsupportedStatement
+from manybase.federation.limits import Federation
+from manybase.federation.reading import Rows
+from manybase.federation.staging import Staging
+
+if TYPE_CHECKING:
+    from manybase.session import Session
+
+EXECUTORS = ("python", "duckdb")
+
+
+class Execution:
+    """What a cursor runs: fetches the fragments, executes the rest, hands out rows."""
+
+    def __init__(self, session: Session, compiled: Any, values: dict[str, Any], options: Mapping[str, Any]) -> None:
+        self.compiled = compiled
+        self.plan = compiled.plan
+        self.values = values
+        self.limits: Federation = options.get("federation") or session.databases.federation
+        self.staging = Staging(session, self.plan, values, self.limits)
+        self.streams = bool(options.get("stream_results"))
+        self.executor, self.why = choose(self.plan, options.get("federation_executor"))
+        self._chunks: Iterator[Rows] = iter(())
+        self._rows: Iterator[tuple[Any, ...]] = iter(())
+
+    def run(self, sql: str, parameters: Any) -> list[Any]:
+        """Start; what a cursor describes its columns with."""
+        if self.executor == "python":
+            self._chunks = self.plan.program.run(self.staging, streams=self.streams)
+        else:
+            from manybase.federation.duckdb.executor import run
+
+            self._chunks = run(self, sql, parameters)
+        self._rows = itertools.chain.from_iterable(self._chunks)
+        return [(f"c{number}", None, None, None, None, None, None) for number in range(len(self.plan.types))]
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        return next(self._rows, None)
+
+    def fetchmany(self, size: int) -> Rows:
+        return list(itertools.islice(self._rows, size))
+
+    def fetchall(self) -> Rows:
+        return list(self._rows)
+
+    def close(self) -> None:
+        close = getattr(self._chunks, "close", None)
+        if close is not None:
+            close()
+
+
+def choose(plan: Any, asked: str | None) -> tuple[str, str]:
+    """The executor of a plan, and why that one."""
+    if asked is not None and asked not in EXECUTORS:
+        raise UnsupportedStatement(f"The executor {asked!r}", "there is none of that name", "Known: python, duckdb.")
+    if asked == "duckdb":
+        return "duckdb", "asked for"
+    if plan.program is not None:
+        return "python", "it does all that is left"
+    if asked == "python":
+        raise UnsupportedStatement(
+            plan.beyond, "the executor in plain Python, which was asked for, does not do it", "Leave the choice open."
+        )
+    return "duckdb", plan.beyond

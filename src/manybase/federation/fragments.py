@@ -1,0 +1,111 @@
+"""Fragment: the part of a cross-database select that one database answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import (
+    Alias,
+    BinaryExpression,
+    BindParameter,
+    ColumnClause,
+    ColumnElement,
+    FromClause,
+    PrimaryKeyConstraint,
+    SelectBase,
+    Table,
+    TypeCoerce,
+    UniqueConstraint,
+)
+from sqlalchemy.sql import operators
+from sqlalchemy.types import TypeEngine
+
+from manybase.federation.expressions import are_same
+
+
+@dataclass(eq=False, slots=True)
+class Output:
+    """One column of a fragment: what its database computes, and what it is called where the rest is executed."""
+
+    name: str
+    expression: Any
+    type: TypeEngine[Any]
+    uses: int = 0  # in what is rendered
+
+
+@dataclass(eq=False, slots=True)
+class Reducer:
+    """``inner`` can have a match only where it equals some ``outer`` of another fragment, whose values are its keys."""
+
+    outer: Fragment
+    outer_name: str
+    inner: ColumnElement[Any]
+
+
+@dataclass(eq=False)
+class Fragment:
+    """``source`` is what is selected from, and ``where`` what is already decided there; or ``whole`` is all of it."""
+
+    number: int
+    database: str
+    sources: list[FromClause] = field(default_factory=list)
+    tables: set[int] = field(default_factory=set)  # hashes of the FROM elements in it
+    where: list[ColumnElement[Any]] = field(default_factory=list)
+    whole: SelectBase | None = None
+    outputs: list[Output] = field(default_factory=list)
+    reducers: list[Reducer] = field(default_factory=list)
+    first: list[ColumnElement[Any]] | None = None  # ORDER BY: it may be asked for its first rows only
+    grouping: int = 0  # so many first outputs are what its rows are grouped by
+    asked: Reducer | None = None  # all that is wanted to know is which of its keys have a match
+
+    @property
+    def answers(self) -> Reducer | None:
+        """The keys that it is asked for, where nothing else of it is used."""
+        return self.asked if len(self.outputs) == 1 and self.whole is None else None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether a key of a table says that there is one row at most."""
+        equal = {
+            side.name
+            for each in self.where
+            if isinstance(each, BinaryExpression) and each.operator is operators.eq
+            for side, other in ((each.left, each.right), (each.right, each.left))
+            if is_column(side) and isinstance(other, BindParameter)
+        }
+        return len(self.sources) == 1 and any(key <= equal for key in keys_of(self.sources[0]))
+
+    @property
+    def name(self) -> str:
+        return f"_f{self.number}"
+
+    def output(self, expression: Any) -> Output:
+        """The column that holds ``expression``, a new one unless there is one."""
+        for each in self.outputs:
+            if is_column(expression) and is_column(each.expression):
+                if each.expression.name == expression.name and hash(each.expression.table) == hash(expression.table):
+                    return each
+            elif are_same(each.expression, expression):
+                return each
+        made = Output(f"c{len(self.outputs)}", expression, expression.type)
+        self.outputs.append(made)
+        return made
+
+    def position(self, output: Output) -> int:
+        return self.outputs.index(output)
+
+
+def is_column(expression: Any) -> bool:
+    return isinstance(expression, ColumnClause) and not isinstance(expression, TypeCoerce)
+
+
+def keys_of(source: Any) -> list[set[str]]:
+    """The sets of columns that are unique in a table."""
+    while isinstance(source, Alias):
+        source = source.element
+    if not isinstance(source, Table):
+        return []
+    unique = [each for each in source.constraints if isinstance(each, (PrimaryKeyConstraint, UniqueConstraint))]
+    indexed = [{column.name for column in index.columns} for index in source.indexes if index.unique]
+    return [*({column.name for column in each.columns} for each in unique if len(each.columns)), *indexed]

@@ -1,0 +1,111 @@
+"""Keys: how the values that one fragment found are sent to the database of another, to fetch only what may match."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+import uuid
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Date,
+    DateTime,
+    Dialect,
+    Enum,
+    FromClause,
+    Integer,
+    Numeric,
+    String,
+    TypeDecorator,
+    Uuid,
+    any_,
+    bindparam,
+    column,
+    func,
+    select,
+)
+from sqlalchemy.types import TypeEngine
+
+LISTED = 1_000  # keys that are sent as a list of parameters; beyond, only where one parameter can hold them all
+BIGINT = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """``condition`` is true of what equals one of the keys, which are the parameter ``name``, as ``pack`` makes it.
+
+    ``table`` has them as rows of one column, where the database can make one of them.
+    """
+
+    name: str
+    condition: ColumnElement[bool]
+    pack: Callable[[Collection[Any]], Any]
+    most: int
+    table: FromClause | None = None
+
+
+def sending(dialect: Dialect, inner: ColumnElement[Any], name: str) -> Sending | None:
+    """How keys get to a database; None where they cannot, because no key of theirs would mean the same there."""
+    kind = kind_of(inner.type)
+    if kind is None:
+        return None
+    if dialect.name == "postgresql":
+        item: TypeEngine[Any] = BigInteger() if kind is int else inner.type
+        keys = bindparam(name, type_=ARRAY(item))
+        table = func.unnest(keys).table_valued(column("value", item), name="sent").render_derived()
+        return Sending(name, inner == any_(keys), list, 10_000_000, table)
+    if dialect.name == "sqlite" and kind in (int, str):
+        each = func.json_each(bindparam(name, type_=String())).table_valued(column("value", inner.type), name="sent")
+        return Sending(name, inner.in_(select(each.c.value)), packed, 10_000_000, each)
+    return Sending(name, inner.in_(bindparam(name, type_=inner.type, expanding=True)), list, LISTED)
+
+
+def packed(keys: Collection[Any]) -> str:
+    return json.dumps(list(keys), separators=(",", ":"))
+
+
+def usable(keys: Collection[Any], inner: ColumnElement[Any]) -> list[Any] | None:
+    """The keys that a column of such a type can equal; None where that cannot be told of one of them."""
+    kind = kind_of(inner.type)
+    if kind is int:
+        return whole_numbers(keys)
+    if kind is str:
+        return [key for key in keys if "\0" not in key] if all(type(key) is str for key in keys) else None
+    if kind is None or not all(type(key) is kind for key in keys):
+        return None
+    return list(keys)
+
+
+def whole_numbers(keys: Collection[Any]) -> list[int] | None:
+    found = []
+    for key in keys:
+        if not isinstance(key, (int, decimal.Decimal, float)):
+            return None
+        if key == key and key in BIGINT:
+            found.append(int(key))
+    return found
+
+
+def kind_of(type_: TypeEngine[Any]) -> type | None:
+    """The Python type of its values, where equality of those is equality in every database."""
+    if isinstance(type_, (TypeDecorator, Enum)):
+        return None
+    if isinstance(type_, Integer):
+        return int
+    if isinstance(type_, String):
+        return str if type_.collation is None else None
+    if isinstance(type_, Uuid):
+        return uuid.UUID if type_.as_uuid else None
+    if isinstance(type_, DateTime):
+        return None if type_.timezone else datetime.datetime
+    if isinstance(type_, Date):
+        return datetime.date
+    if isinstance(type_, Numeric) and type_.asdecimal:
+        return decimal.Decimal
+    return None

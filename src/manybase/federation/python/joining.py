@@ -1,0 +1,117 @@
+"""Joining: rows of one side, looked up in an index of the other. Each step takes rows and gives rows, as tuples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+from manybase.federation.python.evaluating import Evaluate, Row, Value
+from manybase.federation.reading import Rows
+
+NOTHING: Rows = []
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What is equal in a match: expressions of the row so far, and of the row it is joined with."""
+
+    left: list[Value]
+    right: list[Value]
+
+
+def key_of(keys: Sequence[Value], values: dict[str, Any]) -> Evaluate:
+    """One value, or a tuple of several; None where one is NULL, which is equal to nothing."""
+    made = [key.of(values) for key in keys]
+    if len(made) == 1:
+        return made[0]
+    if all(key.position is not None for key in keys):
+        get: Any = itemgetter(*[key.position for key in keys if key.position is not None])
+        return lambda row: None if None in (key := get(row)) else key
+    return lambda row: None if None in (key := tuple(get(row) for get in made)) else key
+
+
+class Index:
+    """Rows by their key. ``only`` holds the one row of each key, or is None where a key has several."""
+
+    __slots__ = ("_all", "_get", "keys", "only", "rows")
+
+    def __init__(self, rows: Rows, get: Evaluate) -> None:
+        self.rows = rows
+        self._get = get
+        self._all: dict[Any, Rows] | None = None
+        only = dict(zip(map(get, rows), rows, strict=True))
+        unique = len(only) == len(rows)
+        only.pop(None, None)
+        self.only: dict[Any, Row] | None = only if unique else None
+        self.keys = only.keys()
+
+    @property
+    def all(self) -> dict[Any, Rows]:
+        if self._all is None:
+            get, found = self._get, dict[Any, Rows]()
+            add = found.setdefault
+            for row in self.rows:
+                add(get(row), []).append(row)
+            found.pop(None, None)
+            self._all = found
+        return self._all
+
+
+def inner(rows: Iterable[Row], get: Evaluate, index: Index) -> Rows:
+    if index.only is not None:
+        find = index.only.get
+        return [row + other for row in rows if (other := find(get(row))) is not None]
+    find_all = index.all.get
+    return [row + other for row in rows for other in find_all(get(row), NOTHING)]
+
+
+def inner_swapped(index: Index, rows: Iterable[Row], get: Evaluate) -> Rows:
+    """As ``inner``, where what is indexed comes first in a row."""
+    assert index.only is not None
+    find = index.only.get
+    return [other + row for row in rows if (other := find(get(row))) is not None]
+
+
+def crossed(rows: Iterable[Row], others: Rows) -> Rows:
+    return [row + other for row in rows for other in others]
+
+
+def left(
+    rows: Iterable[Row], get: Evaluate | None, index: Index | None, others: Rows, width: int, accept: Accept
+) -> Rows:
+    """Each row with its matches, or with NULLs. ``get`` is None where nothing is equal: then all others may match."""
+    missing: Row = (None,) * width
+    result: Rows = []
+    find = None if index is None else index.all.get
+    for row in rows:
+        found = others if find is None or get is None else find(get(row), NOTHING)
+        before = len(result)
+        if accept is None:
+            result += [row + other for other in found]
+        else:
+            result += [joined for other in found if accept(joined := row + other)]
+        if len(result) == before:
+            result.append(row + missing)
+    return result
+
+
+def matched(
+    rows: Iterable[Row], get: Evaluate | None, index: Index | None, others: Rows, accept: Accept, *, wanted: bool
+) -> Rows:
+    """The rows that have a match, or, if that is ``wanted`` False, those that have none."""
+    if index is not None and get is not None and accept is None:
+        keys = index.keys
+        return [row for row in rows if (get(row) in keys) is wanted]
+    result: Rows = []
+    find = None if index is None else index.all.get
+    for row in rows:
+        found = others if find is None or get is None else find(get(row), NOTHING)
+        has = bool(found) if accept is None else any(accept(row + other) for other in found)
+        if has is wanted:
+            result.append(row)
+    return result
+
+
+Accept: TypeAlias = "Callable[[Row], Any] | None"

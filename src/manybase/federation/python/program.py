@@ -1,0 +1,362 @@
+"""Program: what is left of a statement once its fragments are fetched, as steps over rows in plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from manybase.federation.fragments import Fragment
+from manybase.federation.python.evaluating import Evaluate, Row, Value
+from manybase.federation.python.grouping import Aggregate, Bound, grouped, in_order
+from manybase.federation.python.joining import Index, Keys, crossed, inner, inner_swapped, key_of, left, matched
+from manybase.federation.reading import Rows
+
+if TYPE_CHECKING:
+    from manybase.federation.staging import Staging
+
+FEWEST, MOST = 20, 20_000  # rows that are asked for, of those that come first
+
+
+class Run:
+    """One run of a program: the rows of fragments, the values of parameters."""
+
+    def __init__(self, staging: Staging) -> None:
+        self.staging = staging
+        self.values = staging.values
+        self.keeps_order = False
+        self.passed = 0  # rows that came to LIMIT
+        self._kept: dict[int, Rows] = {}
+
+    def kept(self, source: Source) -> Rows:
+        """All rows of a source, read once."""
+        if id(source) not in self._kept:
+            self._kept[id(source)] = source.rows(self)
+        return self._kept[id(source)]
+
+
+class Source:
+    """Where rows come from; ``width`` of each."""
+
+    width: int
+
+    def chunks(self, run: Run) -> Iterator[Rows]:
+        raise NotImplementedError
+
+    def rows(self, run: Run) -> Rows:
+        found: Rows = []
+        for chunk in self.chunks(run):
+            found = found + chunk if found else chunk
+        return found
+
+
+class Fetch(Source):
+    """The rows of a fragment."""
+
+    def __init__(self, fragment: Fragment) -> None:
+        self.fragment = fragment
+
+    @property
+    def width(self) -> int:  # type: ignore[override]  # outputs may still be added while the program is made
+        return len(self.fragment.outputs)
+
+    def chunks(self, run: Run) -> Iterator[Rows]:
+        yield from run.staging.chunks(self.fragment)
+
+
+@dataclass
+class Join(Source):
+    """Each row of ``source`` with its matches among those of ``other``; with ``outer``, or with NULLs."""
+
+    source: Source
+    other: Source
+    keys: Keys
+    conditions: list[Value]
+    outer: bool
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        return self.source.width + self.other.width
+
+    def chunks(self, run: Run) -> Iterator[Rows]:
+        accept = accepting(self.conditions, run)
+        if not self.outer and self.keys.left and not run.keeps_order and isinstance(self.source, Fetch):
+            swapped = self.swapped(run)
+            if swapped is not None:
+                yield swapped if accept is None else [row for row in swapped if accept(row)]
+                return
+        others, index, get = indexed(self.other, self.keys, run)
+        width = self.other.width
+        for chunk in self.source.chunks(run):
+            if self.outer:
+                yield left(chunk, get, index, others, width, accept)
+                continue
+            joined = crossed(chunk, others) if index is None or get is None else inner(chunk, get, index)
+            yield joined if accept is None else [row for row in joined if accept(row)]
+
+    def swapped(self, run: Run) -> Rows | None:
+        """The same rows, where those of ``source`` are fewer and have keys of their own: then they are looked up."""
+        assert isinstance(self.source, Fetch)
+        fetched = run.staging.fetched.get(self.source.fragment)
+        if fetched is None or fetched.rows is None:
+            return None
+        others = run.kept(self.other)
+        if len(fetched.rows) >= len(others):
+            return None
+        index = Index(fetched.rows, key_of(self.keys.left, run.values))
+        return None if index.only is None else inner_swapped(index, others, key_of(self.keys.right, run.values))
+
+
+@dataclass
+class Match(Source):
+    """The rows of ``source`` that have a match among those of ``other``, or, not ``wanted``, those without."""
+
+    source: Source
+    other: Source
+    keys: Keys
+    conditions: list[Value]
+    wanted: bool
+    null_means_none: bool = False  # NOT IN: nothing is outside of a list that holds NULL
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        return self.source.width
+
+    def chunks(self, run: Run) -> Iterator[Rows]:
+        others, index, get = indexed(self.other, self.keys, run)
+        accept = accepting(self.conditions, run)
+        if self.null_means_none and others:
+            hidden = key_of(self.keys.right, run.values)
+            if any(hidden(row) is None for row in others):
+                return
+        for chunk in self.source.chunks(run):
+            found = matched(chunk, get, index, others, accept, wanted=self.wanted)
+            if self.null_means_none and others and get is not None:
+                found = [row for row in found if get(row) is not None]
+            yield found
+
+
+@dataclass
+class Filter(Source):
+    source: Source
+    conditions: list[Value]
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        return self.source.width
+
+    def chunks(self, run: Run) -> Iterator[Rows]:
+        accept = accepting(self.conditions, run)
+        assert accept is not None
+        for chunk in self.source.chunks(run):
+            yield [row for row in chunk if accept(row)]
+
+
+@dataclass
+class Group(Source):
+    source: Source
+    keys: list[Value]
+    aggregates: list[Aggregate]
+    always: bool  # one row, even of none
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        return len(self.keys) + len(self.aggregates)
+
+    def chunks(self, run: Run) -> Iterator[Rows]:
+        rows = (row for chunk in self.source.chunks(run) for row in chunk)
+        keys = [key.of(run.values) for key in self.keys]
+        yield grouped(rows, keys, [Bound(each, run.values) for each in self.aggregates], always=self.always)
+
+
+@dataclass
+class Project(Source):
+    source: Source
+    columns: list[Value]
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        return len(self.columns)
+
+    def chunks(self, run: Run) -> Iterator[Rows]:
+        make = projecting(self.columns, self.source.width, run)
+        for chunk in self.source.chunks(run):
+            yield chunk if make is None else make(chunk)
+
+
+@dataclass
+class Distinct(Source):
+    source: Source
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        return self.source.width
+
+    def chunks(self, run: Run) -> Iterator[Rows]:
+        seen: set[Row] = set()
+        for chunk in self.source.chunks(run):
+            fresh = [row for row in dict.fromkeys(chunk) if row not in seen]
+            seen.update(fresh)
+            yield fresh
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    value: Value
+    descending: bool
+    nulls_first: bool
+
+
+@dataclass
+class Sort(Source):
+    source: Source
+    orders: list[Order]
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        return self.source.width
+
+    def chunks(self, run: Run) -> Iterator[Rows]:
+        rows = self.source.rows(run)
+        if run.keeps_order:  # they came in order
+            yield rows
+            return
+        for order in reversed(self.orders):
+            rows = sorted_by(rows, order, run)
+        yield rows
+
+
+@dataclass
+class Limit(Source):
+    source: Source
+    limit: Value | None
+    offset: Value | None
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        return self.source.width
+
+    def chunks(self, run: Run) -> Iterator[Rows]:
+        skip = number(self.offset, run) or 0
+        left_over = number(self.limit, run)
+        for rows in self.source.chunks(run):
+            run.passed += len(rows)
+            chunk = rows[skip:] if skip else rows
+            skip = max(0, skip - len(rows))
+            if left_over is not None:
+                chunk = chunk[:left_over]
+                left_over -= len(chunk)
+            yield chunk
+            if left_over == 0:
+                return
+
+
+@dataclass
+class Concatenation(Source):
+    """UNION ALL."""
+
+    sources: list[Source]
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        return self.sources[0].width
+
+    def chunks(self, run: Run) -> Iterator[Rows]:
+        for source in self.sources:
+            yield from source.chunks(run)
+
+
+@dataclass
+class Top:
+    """The first rows of the result come of the first rows of a fragment: ``limit`` and ``offset`` of the result."""
+
+    fragment: Fragment
+    limit: Value
+    offset: Value | None
+
+    def wanted(self, run: Run) -> int | None:
+        limit = number(self.limit, run)
+        return None if limit is None else limit + (number(self.offset, run) or 0)
+
+
+@dataclass
+class Program:
+    """``probe``: the fragment that is fetched last; its rows pass through, and need not be kept."""
+
+    source: Source
+    fragments: list[Fragment]
+    probe: Fragment | None = None
+    top: Top | None = None
+
+    def run(self, staging: Staging, *, streams: bool) -> Iterator[Rows]:
+        if self.top is not None:
+            found = self.first(staging, self.top)
+            if found is not None:
+                return iter([found])
+        staging.fetch_all(self.fragments, but=self.probe)
+        if self.probe is not None and not streams:
+            staging.fetch([self.probe])
+        return self.source.chunks(Run(staging))
+
+    def first(self, staging: Staging, top: Top) -> Rows | None:
+        """The result, where some first rows of the fragment suffice. Each attempt is one statement, one snapshot."""
+        wanted = top.wanted(Run(staging))
+        size = 0 if wanted is None else max(FEWEST, 2 * wanted)
+        filtered = any(each.where or each.whole for each in self.fragments if each is not top.fragment)
+        most = 4 * size if filtered else MOST
+        while wanted and size <= most:
+            staging.fetch([top.fragment], limit=size)
+            staging.fetch_all(self.fragments, but=top.fragment)
+            run = Run(staging)
+            run.keeps_order = True
+            rows = self.source.rows(run)
+            if run.passed >= wanted or staging.fetched[top.fragment].count < size:
+                return rows
+            staging.forget()
+            size *= 8
+        return None
+
+
+def indexed(other: Source, keys: Keys, run: Run) -> tuple[Rows, Index | None, Evaluate | None]:
+    rows = run.kept(other)
+    if not keys.left:
+        return rows, None, None
+    return rows, Index(rows, key_of(keys.right, run.values)), key_of(keys.left, run.values)
+
+
+def accepting(conditions: list[Value], run: Run) -> Callable[[Row], Any] | None:
+    made = [each.of(run.values) for each in conditions]
+    if not made:
+        return None
+    if len(made) == 1:
+        return made[0]
+    return lambda row: all(each(row) for each in made)
+
+
+def projecting(columns: list[Value], width: int, run: Run) -> Callable[[Rows], Rows] | None:
+    positions = [each.position for each in columns]
+    if None in positions:
+        made = [each.of(run.values) for each in columns]
+        return lambda rows: [tuple([get(row) for get in made]) for row in rows]
+    if positions == list(range(width)):
+        return None
+    if len(positions) == 1:
+        (only,) = positions
+        return lambda rows: [(row[only],) for row in rows]  # type: ignore[index]
+    get: Any = itemgetter(*[position for position in positions if position is not None])
+    return lambda rows: list(map(get, rows))
+
+
+def sorted_by(rows: Rows, order: Order, run: Run) -> Rows:
+    get = order.value.of(run.values)
+    nulls = [row for row in rows if get(row) is None]
+    known = [row for row in rows if get(row) is not None] if nulls else list(rows)
+    floats = bool(known) and any((value := get(row)) != value for row in known)
+    known.sort(key=(lambda row: in_order(get(row))) if floats else get, reverse=order.descending)
+    return nulls + known if order.nulls_first else known + nulls
+
+
+def number(value: Value | None, run: Run) -> int | None:
+    found = None if value is None else value.of(run.values)(())
+    return None if found is None else int(found)

@@ -1,0 +1,290 @@
+"""Staging: fetches the fragments of a statement through the connections of the session that runs it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Dialect,
+    Integer,
+    SelectBase,
+    bindparam,
+    literal,
+    literal_column,
+    select,
+)
+from sqlalchemy.sql import visitors
+
+from manybase.errors import FederationLimit
+from manybase.federation import internals
+from manybase.federation.fragments import Fragment
+from manybase.federation.keys import Sending, sending, usable
+from manybase.federation.limits import Federation
+from manybase.federation.plan import Plan
+from manybase.federation.reading import Rows, chunks
+from manybase.federation.together import run_together
+
+if TYPE_CHECKING:
+    from manybase.session import Session
+
+
+FIRST = "first_rows"
+STREAMED = {"stream_results": True}
+FEW = 1_000  # keys; what they bring may be had at once
+GIVEN = "given_"  # what the names of parameters begin with that the statement brings
+
+
+@dataclass(eq=False, slots=True)
+class Fetched:
+    """What came of a fragment, and what it took. ``rows`` is None where they only pass through."""
+
+    fragment: Fragment
+    rows: Rows | None = None
+    count: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    keys: int | None = None  # that were sent with it
+    statements: list[str] = field(default_factory=list)
+    key_sets: dict[int, set[Any]] = field(default_factory=dict)
+
+    def keys_of(self, position: int) -> set[Any]:
+        """The distinct values of a column, without NULL."""
+        if position not in self.key_sets:
+            found = {row[position] for row in self.rows or ()}
+            found.discard(None)
+            self.key_sets[position] = found
+        return self.key_sets[position]
+
+
+@dataclass(eq=False, slots=True)
+class Part:
+    """A statement about to run. ``streams``: its rows may be too many to be had at once."""
+
+    connection: Connection
+    statement: Any
+    parameters: dict[str, Any]
+    types: list[Any]
+    streams: bool
+    keys: int | None
+
+    def chunks(self) -> Iterator[Rows]:
+        options: Any = STREAMED if self.streams else None
+        result = self.connection.execute(self.statement, self.parameters, execution_options=options)
+        try:
+            yield from chunks(result, self.types)
+        finally:
+            result.close()
+
+
+class Staging:
+    """One run of a plan. ``values`` of its parameters, by the names that the compiled statement gave them."""
+
+    def __init__(self, session: Session, plan: Plan, values: dict[str, Any], limits: Federation) -> None:
+        self.session = session
+        self.plan = plan
+        self.values = values
+        self.limits = limits
+        self.fetched: dict[Fragment, Fetched] = {}
+        self.dialects: dict[Fragment, Dialect] = {}
+        self.rows = 0
+        self.bytes = 0
+        self._deadline = time.monotonic() + limits.timeout
+
+    def fetch_all(self, fragments: Sequence[Fragment], but: Fragment | None = None) -> None:
+        """Every fragment, each after those that could tell it what to leave out. ``but`` this one, it comes later."""
+        left = [each for each in in_order(fragments) if each is not but]
+        while left:
+            batch = independent(left)
+            left = [each for each in left if each not in batch]
+            self.fetch(batch)
+
+    def fetch(self, batch: Sequence[Fragment], limit: int | None = None) -> None:
+        """Fragments of different databases, at the same time; with ``limit``, only so many first rows of each."""
+        parts = [(Fetched(each), self.part(each, limit)) for each in batch]
+        jobs = [partial(self.collect, fetched, part) for fetched, part in parts if part is not None]
+        for fetched, part in parts:
+            fetched.rows = []
+            self.fetched[fetched.fragment] = fetched
+            if part is not None:
+                fetched.keys = part.keys
+        if jobs:
+            run_together(jobs, asyncio=self.session._asyncio)
+
+    def collect(self, fetched: Fetched, part: Part) -> None:
+        assert fetched.rows is not None
+        for chunk in self.read(fetched, part):
+            if fetched.rows:
+                fetched.rows += chunk
+            else:
+                fetched.rows = chunk
+
+    def chunks(self, fragment: Fragment) -> Iterator[Rows]:
+        """Its rows: those that are here, or, where they are only to pass through, as they come."""
+        if fragment in self.fetched:
+            yield self.fetched[fragment].rows or []
+            return
+        fetched = self.fetched[fragment] = Fetched(fragment)
+        part = self.part(fragment)
+        if part is not None:
+            yield from self.read(fetched, part)
+
+    def read(self, fetched: Fetched, part: Part) -> Iterator[Rows]:
+        started = time.perf_counter()
+        for chunk in part.chunks():
+            fetched.seconds += time.perf_counter() - started
+            fetched.count += len(chunk)
+            fetched.bytes += self.count(fetched.fragment, chunk)
+            yield chunk
+            started = time.perf_counter()
+        fetched.seconds += time.perf_counter() - started
+
+    def forget(self) -> None:
+        """What was fetched, as if nothing had been."""
+        self.fetched.clear()
+
+    def part(self, fragment: Fragment, limit: int | None = None) -> Part | None:
+        """The statement that brings a fragment; None where nothing in it can match."""
+        clause = self.prepared(fragment, ()).statement
+        connection = self.session.connection(bind_arguments={"database": fragment.database, "clause": clause})
+        self.dialects[fragment] = connection.dialect
+        active = list(self.keys(fragment, connection.dialect))
+        if any(not keys for _, keys in active):
+            return None
+        prepared = self.prepared(fragment, tuple(sent for sent, _ in active), first=limit is not None)
+        parameters = {GIVEN + name: self.values[name] for name in prepared.names}
+        if limit is not None:
+            parameters[FIRST] = limit
+        parameters |= {sent.name: sent.pack(keys) for sent, keys in active}
+        fewest = min((len(keys) for _, keys in active), default=None)
+        few = fragment.is_small or (fewest is not None and fewest <= FEW) or (limit is not None and limit <= FEW)
+        streams = connection.dialect.name != "sqlite" and not few
+        return Part(connection, prepared.statement, parameters, prepared.types, streams, fewest)
+
+    def keys(self, fragment: Fragment, dialect: Dialect) -> Iterator[tuple[Sending, list[Any]]]:
+        for number, reducer in enumerate(fragment.reducers):
+            known = self.fetched.get(reducer.outer)
+            sent = sending(dialect, reducer.inner, f"keys_{number}") if known is not None else None
+            if known is None or sent is None or known.rows is None:
+                continue
+            position = next(i for i, output in enumerate(reducer.outer.outputs) if output.name == reducer.outer_name)
+            keys = usable(known.keys_of(position), reducer.inner)
+            if keys is not None and len(keys) <= sent.most:
+                yield sent, keys
+
+    def prepared(self, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False) -> Prepared:
+        """The SELECT that brings a fragment; made once, so that SQLAlchemy compiles it once."""
+        key = (fragment.number, first, *(each.name for each in sent))
+        made: Prepared | None = self.plan.prepared.get(key)
+        if made is None:
+            made = self.plan.prepared[key] = prepare(self.plan, fragment, sent, first=first)
+        return made
+
+    def count(self, fragment: Fragment, rows: Rows) -> int:
+        """Note what came, and raise where it is too much."""
+        size = estimated_size(rows)
+        self.rows += len(rows)
+        self.bytes += size
+        limits, named = self.limits, f"{fragment.name} of database {fragment.database!r}"
+        if self.rows > limits.max_rows:
+            raise FederationLimit("max_rows", limits.max_rows, fragment=named)
+        if self.bytes > limits.max_bytes:
+            raise FederationLimit("max_bytes", limits.max_bytes, fragment=named)
+        if time.monotonic() > self._deadline:
+            raise FederationLimit("timeout", limits.timeout, fragment=named)
+        return size
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """``names`` of the parameters it takes, ``types`` of its columns."""
+
+    statement: Any
+    names: list[str]
+    types: list[Any]
+
+
+def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False) -> Prepared:
+    types = [output.type for output in fragment.outputs] or [Integer()]
+    answering = [each.table for each in sent if fragment.answers is not None and each.table is not None]
+    if fragment.whole is not None:
+        statement: Any = fragment.whole
+    elif answering and len(sent) == 1:
+        (table,), reducer = answering, fragment.reducers[int(sent[0].name.removeprefix("keys_"))]
+        matches = (
+            select(literal(1)).select_from(*fragment.sources).where(*fragment.where, reducer.inner == table.c.value)
+        )
+        statement = select(table.c.value.label("c0")).where(matches.correlate(table).exists())
+    elif fragment.answers is not None:
+        conditions = [each.condition for each in sent]
+        column = fragment.outputs[0].expression.label("c0")
+        statement = select(column).select_from(*fragment.sources).where(*fragment.where, *conditions).distinct()
+    else:
+        columns = [each.expression.label(each.name) for each in fragment.outputs] or [literal(1).label("c0")]
+        conditions = [each.condition for each in sent]
+        statement = select(*columns).select_from(*fragment.sources).where(*fragment.where, *conditions)
+        if fragment.grouping:
+            statement = statement.group_by(*(each.expression for each in fragment.outputs[: fragment.grouping]))
+        if first:
+            statement = statement.order_by(*fragment.first or ()).limit(bindparam(FIRST, type_=Integer()))
+    statement = internals.as_core(renamed(statement, plan))
+    return Prepared(statement, needed(statement), types)
+
+
+def renamed(statement: SelectBase, plan: Plan) -> Any:
+    """With parameters that each execution gives by name, instead of those that hold the values of the first one."""
+
+    def replace(element: Any, **_: Any) -> Any:
+        name = plan.names.get(element) if isinstance(element, BindParameter) else None
+        return None if name is None else internals.named_bind(element, GIVEN + name)
+
+    if not any(isinstance(each, BindParameter) and each in plan.names for each in visitors.iterate(statement)):
+        return statement
+    return visitors.replacement_traverse(statement, {}, replace)
+
+
+def needed(statement: Any) -> list[str]:
+    found = [str(each.key) for each in visitors.iterate(statement) if isinstance(each, BindParameter)]
+    return [key.removeprefix(GIVEN) for key in dict.fromkeys(found) if key.startswith(GIVEN)]
+
+
+def independent(fragments: Sequence[Fragment]) -> list[Fragment]:
+    """The first of them, and others of other databases that it cannot reduce."""
+    batch: list[Fragment] = []
+    for each in fragments:
+        waits = any(reducer.outer in fragments and reducer.outer is not each for reducer in each.reducers)
+        if not batch or (not waits and each.database not in {known.database for known in batch}):
+            batch.append(each)
+    return batch
+
+
+def in_order(fragments: Iterable[Fragment]) -> list[Fragment]:
+    """Those with conditions first: what they bring reduces the others."""
+    left, done = list(fragments), list[Fragment]()
+    while left:
+        best = min(left, key=lambda each: (rank(each, done), each.number))
+        left.remove(best)
+        done.append(best)
+    return done
+
+
+def rank(fragment: Fragment, done: list[Fragment]) -> int:
+    if fragment.whole is not None:
+        return 0
+    if fragment.where:
+        return 1
+    return 2 if any(reducer.outer in done for reducer in fragment.reducers) else 3
+
+
+def estimated_size(rows: Rows) -> int:
+    """In bytes, from some of them."""
+    if not rows:
+        return 0
+    sample = rows[:: max(1, len(rows) // 20)]
+    return sum(sys.getsizeof(row) + sum(map(sys.getsizeof, row)) for row in sample) * len(rows) // len(sample)
