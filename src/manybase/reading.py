@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import ClauseElement, Connection, event
@@ -18,28 +19,34 @@ REPLICA = (
 )
 
 
-def refuse_writes(session: Session, refusal: str, router: Router, *, locks: bool = True) -> None:
+def refuse_writes(session: Session, refusal: str, router: Router) -> None:
     """Let ``session`` raise ``ReadOnlyError`` on each flush, INSERT, UPDATE, DELETE and DDL, however it is sent.
 
-    ``locks``: on FOR UPDATE too. What the string of a ``text()`` does is not seen; it must not be committed, or be
-    refused by the server.
+    What the string of a ``text()`` does is not seen; it must not be committed.
     """
+    refuse = refusing(refusal, router, locks=False)
 
-    def refuse_flush(session: Session, *_: object) -> None:
-        if session.new or session.dirty or session.deleted:
-            raise ReadOnlyError(refusal)
+    def watch(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+        # Not do_orm_execute: bulk_save_objects() and statements sent to session.connection() do not come by there.
+        event.listen(connection, "before_execute", refuse)
+
+    event.listen(session, "before_flush", lambda session, *_: refuse_flush(session, refusal))
+    event.listen(session, "after_begin", watch)
+
+
+def refuse_flush(session: Session, refusal: str) -> None:
+    if session.new or session.dirty or session.deleted:
+        raise ReadOnlyError(refusal)
+
+
+def refusing(refusal: str, router: Router, *, locks: bool) -> Callable[..., None]:
+    """A listener to ``before_execute``, of a connection or of an engine. ``locks``: it refuses FOR UPDATE too."""
 
     def refuse(connection: Connection, clause: Any, *_: object) -> None:
         if not is_known_to_read(router, clause) and may_write(clause, locks=locks):
             raise ReadOnlyError(refusal)
 
-    def watch(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
-        # Not do_orm_execute: bulk_save_objects() and statements sent to session.connection() do not come by there.
-        if not event.contains(connection, "before_execute", refuse):  # it may be one that lasts
-            event.listen(connection, "before_execute", refuse)
-
-    event.listen(session, "before_flush", refuse_flush)
-    event.listen(session, "after_begin", watch)
+    return refuse
 
 
 def is_known_to_read(router: Router, clause: Any) -> bool:

@@ -8,7 +8,8 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
+from weakref import WeakSet
 
 from manybase.database import Database
 from manybase.position import Gtids, Point, Wal
@@ -263,6 +264,7 @@ class ReplicaSets(Mapping[str, ReplicaSet]):
         self._databases = databases
         self.simulated: dict[str, Simulation] = {}  # by tests
         self.watched = 0  # background tasks that look
+        self.refusing: WeakSet[Any] = WeakSet()  # engines that refuse writes
         self.refused_positions = 0  # that a client sent, and nobody here had signed
         self.forget_connections()
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.util import await_only
 
@@ -17,13 +17,15 @@ from manybase.concurrency import Uninterrupted
 from manybase.engines import Databases
 from manybase.errors import NoReplica
 from manybase.position import NOWHERE, OnPrimary, Point, Position
+from manybase.reading import REPLICA, refusing
 from manybase.replicas import LOOK_EVERY, Replica, ReplicaSet
 from manybase.replication import postgresql
-from manybase.wire import wrapped
+from manybase.wire import is_over, wrapped
 
 LOOK_TIMEOUT = 2.0  # seconds that a session may spend on a replica that is out, to see whether it is back
 PAUSES = (0.0003, 0.0005, 0.0008, 0.0012, 0.002, 0.003, 0.005)  # seconds between two questions
 CHECKED = "manybase.checked"
+REFUSES = "_manybase_refuses"
 GONE = (OperationalError, InterfaceError, InternalError, OSError)
 
 
@@ -39,6 +41,7 @@ class Serving:
         self._asyncio = asyncio
         self._connections: dict[str, Connection] = {}
         self._in_use: list[Replica] = []
+        self._begun: set[Connection] = set()
 
     def connection(self, name: str) -> Connection:
         """The one connection to a database in this transaction."""
@@ -61,6 +64,7 @@ class Serving:
     def release(self) -> None:
         """The transaction has ended: the connections go back to their pools."""
         connections, self._connections = self._connections, {}
+        begun, self._begun = self._begun, set()
         in_use, self._in_use = self._in_use, []
         for replica in in_use:
             replica.in_use -= 1
@@ -68,7 +72,21 @@ class Serving:
             if not connection.closed:
                 with suppress(DBAPIError):
                     replication.end_read_only(connection)
+                if connection in begun and not connection.in_transaction():
+                    is_over(connection)  # the pool need not roll back once more
                 connection.close()
+
+    def begin(self, connection: Connection) -> None:
+        """A connection of this session has begun; it refuses writes, as the engines of replicas do anyway."""
+        self._begun.add(connection)
+        if connection.engine not in self._databases.replicas.refusing and not vars(connection).get(REFUSES):
+            vars(connection)[REFUSES] = True  # one that is shared may come again, with a savepoint
+            event.listen(connection, "before_execute", refusing(REPLICA, self._databases.router, locks=True))
+
+    def _refuse_writes_of(self, engine: Engine) -> None:
+        if engine not in self._databases.replicas.refusing:
+            self._databases.replicas.refusing.add(engine)
+            event.listen(engine, "before_execute", refusing(REPLICA, self._databases.router, locks=True))
 
     def _of_replica(self, name: str) -> Connection | None:
         """None where the primary is to serve. Raises ``NoReplica`` where it is not to, and nobody else can."""
@@ -122,7 +140,9 @@ class Serving:
         except GONE:
             replica.note_failure(time.monotonic())
             return None
-        if self._databases.declaration(replica.name).engine is not None:
+        if self._databases.declaration(replica.name).engine is None:
+            self._refuse_writes_of(connection.engine)
+        else:  # others may use it for what they like
             replication.begin_read_only(connection)
         return connection
 

@@ -21,7 +21,7 @@ from manybase.enlisted import Enlisted
 from manybase.errors import ConfigurationError
 from manybase.federation.binding import federated_bind, is_federated, serve
 from manybase.position import NOWHERE, Position
-from manybase.reading import REPLICA, refuse_writes
+from manybase.reading import REPLICA, refuse_flush
 from manybase.routing import Across, ReadBy, Route
 from manybase.scope import Role, Scope
 from manybase.serving import Serving
@@ -81,8 +81,6 @@ class Session(SQLAlchemySession):
         self._enlisted = Enlisted(databases, self._files, atomic=self._is_atomic, asyncio=asyncio)
         self._enlisted.position = after or NOWHERE
         self._serving = None if writes else Serving(databases, after, asyncio=asyncio)
-        if not writes:
-            refuse_writes(self, REPLICA, databases.router)
 
     @property
     def position(self) -> Position:
@@ -256,8 +254,16 @@ class Session(SQLAlchemySession):
 def note_participant(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
     if is_federated(connection):
         serve(connection, session)
-    elif session._serving is None and transaction.parent is None and connection not in session._foreign:
+    elif session._serving is not None:
+        session._serving.begin(connection)
+    elif transaction.parent is None and connection not in session._foreign:
         session._enlisted.begin(connection, hooked=len(session.dispatch.after_begin) > 1)
+
+
+@event.listens_for(Session, "before_flush")
+def refuse_flush_of_reader(session: Session, *_: object) -> None:
+    if session._serving is not None:
+        refuse_flush(session, REPLICA)
 
 
 @event.listens_for(Session, "after_commit")

@@ -181,7 +181,7 @@ def streaming(uses: Uses, chosen: Chosen) -> Dependency:
         ticket = RequestTicket.of(connection, session, database)
         options = {**OPTIONS, **options_of(connection, role)}
         current = AsyncSession(uses.databases, database=database, ticket=ticket.enter(), **options)
-        refuse_writes(current.sync_session, STREAMING, uses.databases.router, locks=False)
+        refuse_writes(current.sync_session, STREAMING, uses.databases.router)
         try:
             yield current
         except Exception as error:
