@@ -207,13 +207,10 @@ class Check:
         instance = replication.instance_of(self.connection)
         if instance is None or now - self.replica.looked > LOOK_EVERY:
             return self._look(now)
-        known = self.replica.replayed.get(instance)
-        begin = replication.begin_statement(self.connection)
-        if self.point is not None and not self.point.is_in(known):
-            return self._ask(begin)
-        if begin is not None:  # sent now and not with the first statement, so that a lost connection shows
-            self._send(begin)
-        elif now - self.connection.info.get(CHECKED, 0.0) > LOOK_EVERY:
+        if self.point is not None and not self.point.is_in(self.replica.replayed.get(instance)):
+            return self._ask(replication.begin_statement(self.connection))
+        long_ago = now - self.connection.info.get(CHECKED, 0.0) > LOOK_EVERY
+        if long_ago and not replication.tells_when_gone(self.connection):
             self._replayed(None)
         return True
 
@@ -225,12 +222,9 @@ class Check:
         self._end_question()
         if not self.replica.serves:
             return False
-        begin = replication.begin_statement(self.connection)
         if self.point is None or self.point.is_in(found.replayed):
-            if begin is not None:
-                self._send(begin)
             return True
-        return self._ask(begin)
+        return self._ask(replication.begin_statement(self.connection))
 
     def _ask(self, begin: str | None) -> bool:
         """Whether the point is replayed by now, or within the time that it pays to wait."""
@@ -276,17 +270,13 @@ class Check:
         return replayed
 
     def _begin_and_ask(self, begin: str) -> Point | None:
-        answers = self._send(f"{begin}; {postgresql.REPLAYED}")
-        row = answers[-1].row
-        assert row is not None
-        return postgresql.replayed(row, self.connection.info[replication.INSTANCE][1])
-
-    def _send(self, sql: str) -> list[packets.Answer]:
-        answers = packets.send(self.connection, sql)
+        answers = packets.send(self.connection, f"{begin}; {postgresql.REPLAYED}")
         for each in answers:
             if each.error is not None:
                 raise each.error
-        return answers
+        row = answers[-1].row
+        assert row is not None
+        return postgresql.replayed(row, self.connection.info[replication.INSTANCE][1])
 
     def _end_question(self) -> None:
         """Where the driver has begun a transaction for the question whose snapshot is too old, it is ended."""

@@ -18,7 +18,7 @@ from manybase import packets
 from manybase.position import OnPrimary, Point, Wal
 from manybase.replicas import Look
 from manybase.replication import mysql, postgresql
-from manybase.wire import commit, mysql_code, socket_of, wrapped
+from manybase.wire import commit, mysql_code, wrapped
 
 MYSQL = ("mysql", "mariadb")
 KNOWN = ("postgresql", *MYSQL)
@@ -169,15 +169,33 @@ def alone(connection: Connection, sql: str) -> Any:
     return row
 
 
+def tells_when_gone(connection: Connection) -> bool:
+    """Whether ``is_gone`` is to be relied on."""
+    return connection.dialect.driver in ("asyncpg", "psycopg", "psycopg_async", "psycopg2")
+
+
 def is_gone(connection: Connection) -> bool:
     """Whether a connection that was idle is closed by now, as far as that shows without asking the server."""
+    driver: Any = connection.connection.driver_connection
     if connection.dialect.driver == "asyncpg":
-        driver: Any = connection.connection.driver_connection
         for _ in range(4):  # the event loop has yet to read its last words, that it is closed, and to say so
             await_only(asyncio.sleep(0))
         return bool(driver.is_closed())
-    fileno = socket_of(connection)
-    return fileno is not None and bool(select.select([fileno], [], [], 0)[0])
+    if not tells_when_gone(connection):
+        return False
+    try:
+        return has_something_to_say(driver.fileno())
+    except (OSError, connection.dialect.loaded_dbapi.Error):  # it is closed on this side
+        return True
+
+
+def has_something_to_say(fileno: int) -> bool:
+    """A server does not speak first, but to say goodbye."""
+    if not hasattr(select, "poll"):  # Windows; elsewhere select() knows no numbers above 1023
+        return bool(select.select([fileno], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(fileno, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def is_mariadb(connection: Connection) -> bool:
