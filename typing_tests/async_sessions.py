@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncResult, AsyncScalarResult, async_scoped_
 from sqlalchemy.ext.asyncio import AsyncSession as SQLAlchemyAsyncSession
 from sqlalchemy.orm import Session as SQLAlchemySession
 
-from manybase import AsyncSession, Route, Session
+from manybase import AsyncSession, Position, Route, Session
 from typing_tests.declarations import databases
 from typing_tests.models import Event, User
 
@@ -35,6 +35,9 @@ async def use() -> None:
         await session.commit()
         assert_type(session.route(select(User)), Route)
         assert_type(session.route(User, database="shop"), Route)
+        assert_type(session.position.merge(None), Position)
+    async with AsyncSession(databases, role="replica", after=session.position) as reading:
+        assert_type(reading, AsyncSession)
 
 
 def optional(text: str | None) -> None: ...

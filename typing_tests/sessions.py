@@ -7,7 +7,7 @@ from sqlalchemy import CursorResult, Engine, Result, Row, ScalarResult, delete, 
 from sqlalchemy.orm import Query, scoped_session, sessionmaker
 from sqlalchemy.orm import Session as SQLAlchemySession
 
-from manybase import Databases, Route, Session
+from manybase import Databases, Position, Route, Session
 from typing_tests.declarations import databases
 from typing_tests.models import Event, User
 
@@ -40,6 +40,12 @@ with Session(databases) as session:
     assert_type(session.route(text("SELECT 1"), database="audit"), Route)
     assert_type(session.route(User).database, str)
     assert_type(session.route(User).reason, str)
+    assert_type(session.position, Position)
+
+with Session(databases, role="replica", after=Position.parse("") or None) as reading:
+    assert_type(reading, Session)
+Session(databases, role="reader")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Session(databases, role="replica", after="shop:wal")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 Session(databases, database="analytics", autoflush=False, expire_on_commit=False, info={"request": 1})
 Session("sqlite://")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -36,11 +36,9 @@ class Setting:
 
 @contextmanager
 def unnoticed(servers: Replicated, databases: Databases) -> Iterator[None]:
-    """Nothing is replayed, and nobody has looked since: only positions can tell."""
-    with Session(databases, role="replica") as session:
-        session.scalars(select(Counter.id)).first()
+    """Nothing is replayed, and nobody takes notice: only positions can tell."""
     (replica,) = databases.replicas["shop"]
-    replica.looked = float("inf")
+    vars(replica)["_state"] = lambda *_: "ok"
     with paused(servers):
         yield
 
