@@ -20,11 +20,12 @@ from manybase.position import NOWHERE, OnPrimary, Point, Position
 from manybase.reading import REPLICA, refusing
 from manybase.replicas import LOOK_EVERY, Replica, ReplicaSet
 from manybase.replication import postgresql
-from manybase.wire import is_over, wrapped
+from manybase.wire import is_over, sqlstate, wrapped
 
 LOOK_TIMEOUT = 2.0  # seconds that a session may spend on a replica that is out, to see whether it is back
 PAUSES = (0.0003, 0.0005, 0.0008, 0.0012, 0.002, 0.003, 0.005)  # seconds between two questions
 CHECKED = "manybase.checked"
+PASSING = ("40001", "40P01", "57014")  # what is replayed came into the question's way, or a timeout of the user's did
 REFUSES = "_manybase_refuses"
 GONE = (OperationalError, InterfaceError, InternalError, OSError)
 
@@ -167,6 +168,8 @@ class Serving:
         except Exception as error:
             if not isinstance(error, connection.dialect.loaded_dbapi.Error) and not isinstance(error, GONE):
                 raise
+            if sqlstate(error) in PASSING:
+                return False
             replica.note_failure(time.monotonic())
             connection.invalidate(error)
             return False
