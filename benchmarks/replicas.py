@@ -4,7 +4,8 @@
 
 Starts private servers: PostgreSQL with a hot standby, MariaDB with a replica. In each round every way runs ``number``
 times, in turn; printed are the median of one and the median of the ratios to the plain way of each round. A commit is
-measured alone; a read is a whole session on the replica, against a plain SQLAlchemy session there.
+measured alone; a read is a whole session on the replica, against a plain SQLAlchemy session there. The last column is
+that ratio for the CPU time of this process and whole transactions, which other programs on the machine disturb less.
 """
 
 from __future__ import annotations
@@ -164,17 +165,23 @@ class Async(Bench):
 async def measure(bench: Sync | Async, rounds: int, number: int) -> None:
     for what, ways in bench.ways().items():
         times: dict[str, list[float]] = {name: [] for name in ways}
+        cpu: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(rounds + 1):
             await bench.settle()
             names = list(ways)
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
+                before = time.thread_time()
                 seconds = await ways[name](number)
                 if turn:  # the first one connects
                     times[name].append(seconds)
-        plain = times["plain"]
-        for name, found in times.items():
-            ratio = statistics.median(each / base for each, base in zip(found, plain, strict=True))
-            print(f"{bench.driver:16}{what:8}{name:24}{statistics.median(found) * 1e3:>9.3f} ms{ratio:>8.3f}")
+                    cpu[name].append(time.thread_time() - before)
+        for name in ways:
+            ratio, busy = (
+                statistics.median(each / base for each, base in zip(found[name], found["plain"], strict=True))
+                for found in (times, cpu)
+            )
+            median = statistics.median(times[name]) * 1e3
+            print(f"{bench.driver:16}{what:8}{name:24}{median:>9.3f} ms{ratio:>8.3f}{busy:>8.3f}")
     await bench.end()
 
 
@@ -195,7 +202,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--number", type=int, default=50)
     options = parser.parse_args()
-    print(f"{'driver':16}{'':8}{'':24}{'median':>12}{'ratio':>8}")
+    print(f"{'driver':16}{'':8}{'':24}{'median':>12}{'ratio':>8}{'CPU':>8}")
     servers: Replicated = start_postgresql(fsync="on", commit_delay="2000", commit_siblings="0")  # a disk of 2 ms
     try:
         url = prepare(servers)

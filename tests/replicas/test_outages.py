@@ -25,7 +25,7 @@ from tests.replicas.counters import (
 )
 from tests.servers.replicated import Replicated, Streaming, paused, start_standby
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.once]
 
 
 def state(databases: Databases) -> str:
