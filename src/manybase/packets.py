@@ -44,7 +44,7 @@ def send(connection: Connection, sql: str) -> list[Answer]:
 def exchange(driver: Any, sql: str) -> Generator[Any, Any, list[Any]]:
     # psycopg's own execute() raises the error of one statement as if it were that of all, and a COMMIT that succeeded
     # would seem to have failed. Connection.wait() and the module psycopg.pq are documented; generators.execute(), there
-    # since 3.0, is what they are for, and is not. test_packets.py fails when it changes.
+    # since 3.0, is what they are for, and is not. test_commit_positions.py fails when it changes.
     from psycopg import generators
 
     driver.pgconn.send_query(sql.encode())

@@ -7,7 +7,6 @@ from tests.replicas.counters import (
     DRIVERS,
     Driver,
     Pair,
-    both_kinds,
     declare,
     every_driver,
     served,
