@@ -12,6 +12,7 @@ NAMES = [
     "Database",
     "Databases",
     "DestructiveMigration",
+    "Federation",
     "FederationError",
     "FederationLimit",
     "InDoubtError",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         UnknownDatabase,
         UnsupportedStatement,
     )
+    from manybase.federation.limits import Federation
     from manybase.models import Model, cross_key
     from manybase.position import Position
     from manybase.routing import Route
@@ -48,6 +49,7 @@ __all__ = [
     "Database",
     "Databases",
     "DestructiveMigration",
+    "Federation",
     "FederationError",
     "FederationLimit",
     "InDoubtError",
@@ -76,12 +78,8 @@ __all__ = [
 
 # Imported when first used: the command line, and the pytest plugin in every run, need hardly any of it.
 HOMES = {"AsyncSession": "aio", "Database": "database", "Databases": "engines", "Model": "models", "Route": "routing"}
-HOMES |= {
-    "Position": "position",
-    "Replica": "database",
-    "Session": "session",
-    "cross_key": "models",
-}  # all others are errors
+HOMES |= {"Federation": "federation.limits", "Position": "position", "Replica": "database", "Session": "session"}
+HOMES |= {"cross_key": "models"}  # all others are errors
 
 
 def __getattr__(name: str) -> object:

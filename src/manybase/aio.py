@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.ext.asyncio import AsyncSession as SQLAlchemyAsyncSession
 
 from manybase.engines import Databases
-from manybase.errors import ConfigurationError
+from manybase.errors import ConfigurationError, CrossDatabaseError
+from manybase.federation.binding import federated_bind
 from manybase.position import Position
-from manybase.routing import Route
+from manybase.routing import Across, Route
 from manybase.scope import Role
 from manybase.session import DECLARED_ONLY, Session
 
@@ -56,14 +57,20 @@ class AsyncSession(SQLAlchemyAsyncSession):
             session = self.sync_session
             if bind is not None:
                 return bind
-            return session.databases.bind(session._name_for(clause, mapper, database), asyncio=True)
+            name = session._name_for(clause, mapper, database)
+            if isinstance(name, Across):
+                return federated_bind(session.databases, name)
+            return session.databases.bind(name, asyncio=True)
 
         def get_async_bind(self, mapper=None, clause=None, bind=None, *, database=None, **arguments):
             """The async engine for a statement or a mapped class (SQLAlchemy 2.1.7 and later have this method)."""
             session = self.sync_session
             if bind is not None:
                 return bind
-            return session.databases.async_engine(session._name_for(clause, mapper, database))
+            name = session._name_for(clause, mapper, database)
+            if isinstance(name, Across):
+                raise CrossDatabaseError(name.tables, "No async engine stands for them all: the session runs it.")
+            return session.databases.async_engine(name)
 
         @property
         def bind(self):

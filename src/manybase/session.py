@@ -199,10 +199,12 @@ class Session(SQLAlchemySession):
             self._enlisted.note_write(name, clause, mapper)
         return name
 
-    def _name_for(self, clause: Any, mapper: Any, named: str | None) -> str:
+    def _name_for(self, clause: Any, mapper: Any, named: str | None) -> str | Across:
         if named is None and clause is not None:
             named = named_by(clause)
-        return self._one_of(self._candidates(clause, mapper), named)
+        candidates = self._candidates(clause, mapper)
+        name = self._one_of(candidates, named)
+        return candidates if isinstance(candidates, Across) else name
 
     def _one_of(self, candidates: frozenset[str], named: str | None) -> str:
         if named is None and self.scope.database is None and len(candidates) == 1:

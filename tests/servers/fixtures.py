@@ -28,13 +28,13 @@ def server_startup(request: pytest.FixtureRequest) -> Iterator[Startup]:
 @pytest.fixture(scope="session")
 def postgresql(server_startup: Startup) -> Server:
     """The PostgreSQL server of this run; tests make databases of their own on it."""
-    return _server(server_startup, "postgresql")
+    return server_of(server_startup, "postgresql")
 
 
 @pytest.fixture(scope="session")
 def mariadb(server_startup: Startup) -> Server:
     """The MariaDB server of this run; tests make databases of their own on it."""
-    return _server(server_startup, "mariadb")
+    return server_of(server_startup, "mariadb")
 
 
 @pytest.fixture
@@ -122,7 +122,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.line("MANYBASE_REQUIRE_SERVERS=1 makes a missing server a failure, as in CI.", red=True)
 
 
-def _server(startup: Startup, name: str) -> Server:
+def server_of(startup: Startup, name: str) -> Server:
+    """The server of that name; without it the test is skipped, or fails in CI."""
     try:
         return startup.server(name)
     except ServerNotAvailable as missing:

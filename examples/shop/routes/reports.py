@@ -10,7 +10,7 @@ from sqlalchemy.orm import selectinload
 from examples.shop.analytics_models import Event, Order
 from examples.shop.audit_models import AuditEntry
 from examples.shop.csv_lines import csv_lines
-from examples.shop.schemas import AuditRow, Dashboard, EventRow, ProductRevenue
+from examples.shop.schemas import AuditRow, Buyer, Dashboard, EventRow, ProductRevenue
 from examples.shop.sessions import AnalyticsDep, AuditDep, SessionDep, StreamDep
 from examples.shop.shop_models import Product, User
 
@@ -46,6 +46,15 @@ async def report_revenue(session: SessionDep) -> list[ProductRevenue]:
         ProductRevenue(product=names.get(product_id, f"product {product_id}"), sold=quantity, revenue_cents=cents)
         for product_id, quantity, cents in sold
     ]
+
+
+@router.get("/reports/buyers")
+async def report_buyers(session: SessionDep) -> list[Buyer]:
+    """Users of `shop` with their orders of `analytics`: one statement, a join over two databases."""
+    spent = func.sum(Order.total_cents)
+    joined = select(User.name, func.count(Order.id), spent).join(Order, Order.user_id == User.id)
+    best = await session.execute(joined.group_by(User.id, User.name).order_by(spent.desc(), User.id).limit(10))
+    return [Buyer(name=name, orders=orders, spent_cents=cents) for name, orders, cents in best]
 
 
 @router.get("/events", response_model=list[EventRow])

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, NullPool, String, Table, create_engine
+from sqlalchemy import Engine, NullPool, Table, create_engine
 from sqlalchemy.dialects import registry
 from sqlalchemy.engine.default import DefaultExecutionContext
+from sqlalchemy.types import TypeEngine
 
 from manybase.errors import AmbiguousRoute
 from manybase.federation import internals
@@ -20,6 +21,7 @@ from manybase.federation.execution import Execution
 from manybase.federation.planning import Planning
 from manybase.federation.semantics import Semantics
 from manybase.routing import Router
+from manybase.tables import dialect_named
 
 if TYPE_CHECKING:
     from manybase.session import Session
@@ -40,7 +42,7 @@ class FederatedContext(DefaultExecutionContext):
             values, options = internals.values_of(self), self.execution_options
             self.cursor.execution = Execution(connection.session, self.compiled, values, options)  # type: ignore[attr-defined]
 
-    def get_result_processor(self, *arguments: Any) -> None:
+    def get_result_processor(self, type_: Any, colname: Any, coltype: Any) -> None:
         """Nothing is left to be done: a fragment's values are as SQLAlchemy gives them for its database."""
 
 
@@ -56,10 +58,12 @@ class FederatedDialect(DuckDBDialect):
         self.router = router
         self.backends = backends
 
-    def folds(self, database: str, type_: String) -> bool:
+    def folds(self, database: str, type_: TypeEngine[Any]) -> bool:
         """Whether a database takes several spellings of such a text for the same."""
-        collation = (type_.collation or "").lower()
-        if self.backends.get(database) in MYSQL:
+        backend = self.backends[database]
+        there: Any = type_.dialect_impl(dialect_named(backend))
+        collation = str(getattr(there, "collation", None) or "").lower()
+        if backend in MYSQL:
             return not collation.endswith(("_bin", "_cs"))
         return collation == "nocase"
 
@@ -68,8 +72,8 @@ class FederatedDialect(DuckDBDialect):
         owners = self.router.ownership.owners(table)
         if len(owners) > 1:
             raise AmbiguousRoute(
-                f"Table {table.fullname!r} is in several databases, {', '.join(sorted(owners))}, and the statement needs "
-                "others too. One statement cannot say which of them is meant: select from it alone.",
+                f"Table {table.fullname!r} is in several databases, {', '.join(sorted(owners))}, and the statement "
+                "needs others too. One statement cannot say which of them is meant: select from it alone.",
                 sorted(owners),
             )
         return next(iter(owners))

@@ -33,6 +33,8 @@ class Execution:
 
     def run(self, sql: str, parameters: Any) -> list[Any]:
         """Start; what a cursor describes its columns with."""
+        if self.staging.estimate():
+            self.compiled.program_again()
         if self.executor == "python":
             self._chunks = self.plan.program.run(self.staging, streams=self.streams)
         else:

@@ -142,7 +142,7 @@ def conjuncts(clause: ClauseElement | None) -> Iterator[ColumnElement[Any]]:
     """The parts of a condition that are ANDed together."""
     if clause is None:
         return
-    inner = clause
+    inner: Any = clause
     while isinstance(inner, Grouping):
         inner = inner.element
     if isinstance(inner, BooleanClauseList) and inner.operator is operators.and_:

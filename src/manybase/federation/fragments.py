@@ -56,6 +56,7 @@ class Fragment:
     outputs: list[Output] = field(default_factory=list)
     reducers: list[Reducer] = field(default_factory=list)
     first: list[ColumnElement[Any]] | None = None  # ORDER BY: it may be asked for its first rows only
+    estimate: int | None = None  # of its rows, where its database was asked
     grouping: int = 0  # so many first outputs are what its rows are grouped by
     asked: Reducer | None = None  # all that is wanted to know is which of its keys have a match
 

@@ -1,7 +1,7 @@
-"""Internals: every private name of SQLAlchemy that cross-database selects need, each with why. Nothing else touches one.
+"""Internals: every private name of SQLAlchemy that cross-database selects need, each with why.
 
-SQLAlchemy 2.0 and 2.1. The compiler documents its ``visit_`` methods only; what a SELECT is made of has public names for
-its FROM and WHERE, and none for the rest. tests/federation/test_internals.py fails when one of them changes.
+SQLAlchemy 2.0 and 2.1. The compiler documents its ``visit_`` methods only; what a SELECT is made of has public names
+for its FROM and WHERE, and none for the rest. tests/federation/test_internals.py fails when one of them changes.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    Alias,
     BigInteger,
     ColumnElement,
     Date,
@@ -21,14 +22,18 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Numeric,
+    PrimaryKeyConstraint,
     String,
+    Table,
     TypeDecorator,
+    UniqueConstraint,
     Uuid,
     any_,
     bindparam,
     column,
     func,
     select,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -48,6 +53,7 @@ class Sending:
     pack: Callable[[Collection[Any]], Any]
     most: int
     table: FromClause | None = None
+    probes: bool = False  # whether it is best to look each of them up, which an index makes possible
 
 
 def sending(dialect: Dialect, inner: ColumnElement[Any], name: str) -> Sending | None:
@@ -59,11 +65,38 @@ def sending(dialect: Dialect, inner: ColumnElement[Any], name: str) -> Sending |
         item: TypeEngine[Any] = BigInteger() if kind is int else inner.type
         keys = bindparam(name, type_=ARRAY(item))
         table = func.unnest(keys).table_valued(column("value", item), name="sent").render_derived()
-        return Sending(name, inner == any_(keys), list, 10_000_000, table)
+        return Sending(name, inner == any_(keys), list, 10_000_000, table, is_indexed(inner))
     if dialect.name == "sqlite" and kind in (int, str):
         each = func.json_each(bindparam(name, type_=String())).table_valued(column("value", inner.type), name="sent")
         return Sending(name, inner.in_(select(each.c.value)), packed, 10_000_000, each)
+    if kind is int and has_json_table(dialect):
+        return Sending(name, inner.in_(of_json_table(name)), packed, 10_000_000)
     return Sending(name, inner.in_(bindparam(name, type_=inner.type, expanding=True)), list, LISTED)
+
+
+def has_json_table(dialect: Dialect) -> bool:
+    version = getattr(dialect, "server_version_info", None) or ()
+    if dialect.name not in ("mysql", "mariadb"):
+        return False
+    return version >= ((10, 6) if getattr(dialect, "is_mariadb", False) else (8, 0, 4))
+
+
+def of_json_table(name: str) -> Any:
+    """The keys as rows: SQLAlchemy has no construct for it."""
+    rows = f"SELECT value FROM JSON_TABLE(:{name}, '$[*]' COLUMNS (value BIGINT PATH '$')) AS sent"
+    return text(rows).bindparams(bindparam(name, type_=String())).columns(column("value", BigInteger()))
+
+
+def is_indexed(inner: Any) -> bool:
+    """Whether the model says that an index begins with that column."""
+    table = getattr(inner, "table", None)
+    while isinstance(table, Alias):
+        table = table.element
+    if not isinstance(table, Table):
+        return False
+    constraints = [each for each in table.constraints if isinstance(each, (PrimaryKeyConstraint, UniqueConstraint))]
+    first = [list(each.columns)[:1] for each in (*constraints, *table.indexes)]
+    return any(columns and columns[0].name == inner.name for columns in first)
 
 
 def packed(keys: Collection[Any]) -> str:

@@ -126,8 +126,8 @@ class Planning:
         finally:
             self._open_ctes.pop()
 
-    # Private: SQLCompiler._setup_select_stack and _compose_select_body (SQLAlchemy 2.0 and 2.1). Between them the columns
-    # are rendered, and after the first it is known what a SELECT is from: nothing public is called there.
+    # Private: SQLCompiler._setup_select_stack and _compose_select_body (SQLAlchemy 2.0 and 2.1). Between them the
+    # columns are rendered, and after the first it is known what a SELECT is from: nothing public is called there.
     # test_internals.py fails when they change.
     def _setup_select_stack(
         self, select: Any, compile_state: Any, entry: Any, asfrom: Any, lateral: Any, compound_index: Any
@@ -484,7 +484,12 @@ class Planning:
             plan.root = self.statement  # type: ignore[attr-defined]
         plan.types = [entry.type for entry in internals.result_of(self)]
         self._carry()
-        dialect = self.dialect
+        self.program_again()
+        self._name_parameters()
+
+    def program_again(self) -> None:
+        """Make the program, of what is known of the fragments by now."""
+        plan, dialect = self.plan, self.dialect
         programming = Programming(
             plan, self._locate, self._name, dialect.semantics, self._folds, dialect.backends.__getitem__
         )
@@ -492,7 +497,6 @@ class Planning:
             plan.program = programming.program(plan.root)
         except NotCovered as reason:
             plan.beyond = str(reason)
-        self._name_parameters()
 
     def _carry(self) -> None:
         """Note the columns of the result that come from a fragment as they are, and that nothing computes with."""
@@ -569,13 +573,18 @@ class Placed:
         return self._text
 
 
+def rendered(compiler: Any, kind: str, element: Any, *arguments: Any, **options: Any) -> Any:
+    """As the compiler renders it that the planning one is mixed into."""
+    return getattr(super(Planning, compiler), f"visit_{kind}")(element, *arguments, **options)
+
+
 def computing(name: str) -> Any:
     """A ``visit_`` method that asks whether a database computes the expression before it is rendered."""
 
     def visit(self: Any, element: Any, *arguments: Any, **options: Any) -> Any:
         text = self._computed_at_home(element) if is_value(element) else None
         if text is None:
-            return getattr(super(Planning, self), f"visit_{name}")(element, *arguments, **options)
+            return rendered(self, name, element, *arguments, **options)
         add_to_result_map = options.get("add_to_result_map")
         if add_to_result_map is not None:  # where it has no label of its own
             known = getattr(element, "name", None) or getattr(getattr(element, "element", None), "name", name)
@@ -627,10 +636,10 @@ def visit_function(self: Any, func: Any, *arguments: Any, **options: Any) -> Any
     if id(func) not in self._windowed and (whole or name_of(func) not in AGGREGATES):
         return computing("function")(self, func, *arguments, **options)
     if id(func) in self._windowed:
-        return super(Planning, self).visit_function(func, *arguments, **options)
+        return rendered(self, "function", func, *arguments, **options)
     self._in_aggregate += 1
     try:
-        return super(Planning, self).visit_function(func, *arguments, **options)
+        return rendered(self, "function", func, *arguments, **options)
     finally:
         self._in_aggregate -= 1
 

@@ -24,17 +24,19 @@ from sqlalchemy.sql import visitors
 
 from manybase.errors import FederationLimit
 from manybase.federation import internals
+from manybase.federation.estimates import estimated_rows
 from manybase.federation.fragments import Fragment
 from manybase.federation.keys import Sending, sending, usable
 from manybase.federation.limits import Federation
 from manybase.federation.plan import Plan
 from manybase.federation.reading import Rows, chunks
-from manybase.federation.together import run_together
+from manybase.federation.together import Job, bounded, run_together
 
 if TYPE_CHECKING:
     from manybase.session import Session
 
 
+WHOLE, FILTERED, ALL, REDUCED = 0, 10_000, 1_000_000, 0.05  # rows of which nothing is known, and a share of them
 FIRST = "first_rows"
 STREAMED = {"stream_results": True}
 FEW = 1_000  # keys; what they bring may be had at once
@@ -108,22 +110,51 @@ class Staging:
     def fetch(self, batch: Sequence[Fragment], limit: int | None = None) -> None:
         """Fragments of different databases, at the same time; with ``limit``, only so many first rows of each."""
         parts = [(Fetched(each), self.part(each, limit)) for each in batch]
-        jobs = [partial(self.collect, fetched, part) for fetched, part in parts if part is not None]
         for fetched, part in parts:
             fetched.rows = []
             self.fetched[fetched.fragment] = fetched
             if part is not None:
                 fetched.keys = part.keys
-        if jobs:
-            run_together(jobs, asyncio=self.session._asyncio)
+        self.run(*((fetched, part) for fetched, part in parts if part is not None))
+
+    def run(self, *parts: tuple[Fetched, Part]) -> None:
+        jobs, here = list[Job](), list[Job]()  # a connection to SQLite may be bound to its thread
+        for fetched, part in parts:
+            stays = part.connection.dialect.name == "sqlite"
+            (here if stays else jobs).append(partial(self.collect, fetched, part))
+        if parts:
+            try:
+                run_together(jobs, here, self.remaining, asyncio=self.session._asyncio)
+            except TimeoutError as error:
+                named = " and ".join(self.named(fetched.fragment) for fetched, _ in parts)
+                raise FederationLimit("timeout", self.limits.timeout, fragment=named) from error
+
+    @property
+    def remaining(self) -> float:
+        return self._deadline - time.monotonic()
+
+    def named(self, fragment: Fragment) -> str:
+        return f"{fragment.name} of database {fragment.database!r}"
+
+    def fetch_as(self, fragment: Fragment, statement: Any, parameters: dict[str, Any]) -> Fetched:
+        """A fragment by another statement, which has the same columns."""
+        part = self.part(fragment)
+        fetched = self.fetched[fragment] = Fetched(fragment, [])
+        if part is not None:
+            prepared = prepared_as(self.plan, statement, part.types)
+            part.statement, part.streams = prepared.statement, False
+            part.parameters = {GIVEN + name: self.values[name] for name in prepared.names} | parameters
+            self.run((fetched, part))
+        return fetched
 
     def collect(self, fetched: Fetched, part: Part) -> None:
         assert fetched.rows is not None
-        for chunk in self.read(fetched, part):
-            if fetched.rows:
-                fetched.rows += chunk
-            else:
-                fetched.rows = chunk
+        with bounded(part.connection, self.remaining):
+            for chunk in self.read(fetched, part):
+                if fetched.rows:
+                    fetched.rows += chunk
+                else:
+                    fetched.rows = chunk
 
     def chunks(self, fragment: Fragment) -> Iterator[Rows]:
         """Its rows: those that are here, or, where they are only to pass through, as they come."""
@@ -145,6 +176,18 @@ class Staging:
             started = time.perf_counter()
         fetched.seconds += time.perf_counter() - started
 
+    def estimate(self) -> bool:
+        """Ask about fragments that could each come first, once; whether that was done now."""
+        unsure = [each for each in self.plan.fragments if each.where and not each.is_small and each.whole is None]
+        if self.plan.is_estimated or len(unsure) < 2:
+            return False
+        self.plan.is_estimated = True
+        for fragment in unsure:
+            part = self.part(fragment)
+            if part is not None:
+                fragment.estimate = estimated_rows(part.connection, part.statement, part.parameters)
+        return True
+
     def forget(self) -> None:
         """What was fetched, as if nothing had been."""
         self.fetched.clear()
@@ -163,7 +206,12 @@ class Staging:
             parameters[FIRST] = limit
         parameters |= {sent.name: sent.pack(keys) for sent, keys in active}
         fewest = min((len(keys) for _, keys in active), default=None)
-        few = fragment.is_small or (fewest is not None and fewest <= FEW) or (limit is not None and limit <= FEW)
+        few = (
+            fragment.is_small
+            or (fragment.answers is not None and bool(active))
+            or (fewest is not None and fewest <= FEW)
+            or (limit is not None and limit <= FEW)
+        )
         streams = connection.dialect.name != "sqlite" and not few
         return Part(connection, prepared.statement, parameters, prepared.types, streams, fewest)
 
@@ -191,7 +239,7 @@ class Staging:
         size = estimated_size(rows)
         self.rows += len(rows)
         self.bytes += size
-        limits, named = self.limits, f"{fragment.name} of database {fragment.database!r}"
+        limits, named = self.limits, self.named(fragment)
         if self.rows > limits.max_rows:
             raise FederationLimit("max_rows", limits.max_rows, fragment=named)
         if self.bytes > limits.max_bytes:
@@ -220,6 +268,8 @@ def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first:
         matches = (
             select(literal(1)).select_from(*fragment.sources).where(*fragment.where, reducer.inner == table.c.value)
         )
+        if sent[0].probes:  # else PostgreSQL makes a join of it, and reads all of the table
+            matches = matches.offset(literal_column("0"))
         statement = select(table.c.value.label("c0")).where(matches.correlate(table).exists())
     elif fragment.answers is not None:
         conditions = [each.condition for each in sent]
@@ -233,6 +283,10 @@ def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first:
             statement = statement.group_by(*(each.expression for each in fragment.outputs[: fragment.grouping]))
         if first:
             statement = statement.order_by(*fragment.first or ()).limit(bindparam(FIRST, type_=Integer()))
+    return prepared_as(plan, statement, types)
+
+
+def prepared_as(plan: Plan, statement: Any, types: list[Any]) -> Prepared:
     statement = internals.as_core(renamed(statement, plan))
     return Prepared(statement, needed(statement), types)
 
@@ -265,21 +319,25 @@ def independent(fragments: Sequence[Fragment]) -> list[Fragment]:
 
 
 def in_order(fragments: Iterable[Fragment]) -> list[Fragment]:
-    """Those with conditions first: what they bring reduces the others."""
+    """Those that bring little first: their keys reduce the others."""
     left, done = list(fragments), list[Fragment]()
     while left:
-        best = min(left, key=lambda each: (rank(each, done), each.number))
+        best = min(left, key=lambda each: (expected(each, done), each.number))
         left.remove(best)
         done.append(best)
     return done
 
 
-def rank(fragment: Fragment, done: list[Fragment]) -> int:
+def expected(fragment: Fragment, done: list[Fragment]) -> float:
+    """About how many rows it brings after those; as its database supposes, else by what it says."""
     if fragment.whole is not None:
-        return 0
-    if fragment.where:
-        return 1
-    return 2 if any(reducer.outer in done for reducer in fragment.reducers) else 3
+        return WHOLE
+    if fragment.answers is not None and fragment.answers.outer not in done:
+        return 2 * ALL  # first the keys that it is asked for
+    rows = fragment.estimate
+    if rows is None:
+        rows = 1 if fragment.is_small else FILTERED if fragment.where else ALL
+    return rows * REDUCED if any(reducer.outer in done for reducer in fragment.reducers) else rows
 
 
 def estimated_size(rows: Rows) -> int:

@@ -71,8 +71,8 @@ Home: TypeAlias = Callable[[FromClause], "str | None"]
 class Planter:
     """Makes the tree of one SELECT. ``home`` is the database that could answer a FROM element alone, or None.
 
-    ``fits`` tells whether a condition may be sent to a database as it stands, ``alone`` whether the SELECT uses tables in
-    no other place than FROM and that condition.
+    ``fits`` tells whether a condition may be sent to a database as it stands, ``alone`` whether the SELECT uses tables
+    in no other place than FROM and that condition.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Planter:
             return None
         for each in pool.conditions:
             column = each.left if isinstance(each, BinaryExpression) and each.operator is operators.is_ else None
-            if not isinstance(column, ColumnClause) or not isinstance(each.right, Null):  # type: ignore[attr-defined]
+            if not isinstance(column, ColumnClause) or not isinstance(each.right, Null):
                 continue
             if hash(column.table) not in right.tables or not self._alone(right.tables, each):
                 continue

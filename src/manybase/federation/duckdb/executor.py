@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Boolean, Date, DateTime, Enum, Float, Integer, String, TypeDecorator
+from sqlalchemy.sql import visitors
 from sqlalchemy.types import NullType
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
 from manybase.federation.duckdb.values import Column
 from manybase.federation.duckdb.workspace import Result, Workspace
-from manybase.federation.fragments import Fragment, is_column
+from manybase.federation.fragments import Fragment, Output, is_column
 from manybase.federation.reading import CHUNK, Rows, processed
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def rows_of(result: Result, workspace: Workspace, used: list[tuple[int, Any]]) -
 def executed(workspace: Workspace, execution: Execution, sql: str, parameters: Any) -> Result:
     for fragment in execution.plan.fragments:
         fetched = execution.staging.fetched[fragment]
-        workspace.load(fragment.name, columns(fragment, execution), fetched.rows)
+        workspace.load(fragment.name, columns(fragment, execution), fetched.rows or [])
     return workspace.execute(sql, parameters, carried=execution.plan.carried)
 
 
@@ -60,13 +61,22 @@ def columns(fragment: Fragment, execution: Execution) -> list[Column]:
     found = []
     rows = execution.staging.fetched[fragment].rows or []
     for place, output in enumerate(fragment.outputs):
-        folds = isinstance(output.type, String) and dialect.folds(fragment.database, output.type)
+        folds = is_loose(output, fragment.database, dialect)
         carried = output in execution.plan.carried_outputs
         type_ = output.type
         if isinstance(type_, Integer) and not is_column(output.expression) and not all_whole(rows, place):
             type_ = NullType()
         found.append(Column(output.name, type_, home, carried=carried, collation="ci" if folds else None))
     return found or [Column("c0", Integer(), home)]
+
+
+def is_loose(output: Output, database: str, dialect: Any) -> bool:
+    """Whether its database takes several spellings of it for the same: that of a function, if of its columns."""
+    if not isinstance(output.type, (String, NullType)) or isinstance(output.type, Enum):
+        return False
+    columns: list[Any] = [each for each in visitors.iterate(output.expression) if is_column(each)]
+    texts: list[Any] = [each.type for each in columns if isinstance(each.type, String)] or [output.type]
+    return all(dialect.folds(database, each) for each in texts)
 
 
 def all_whole(rows: Rows, place: int) -> bool:

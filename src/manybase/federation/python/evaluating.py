@@ -7,7 +7,6 @@ import decimal
 import operator
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -46,18 +45,32 @@ class NotCovered(Exception):
     """What is left of the statement needs more than this executor does; the text names it."""
 
 
-@dataclass(frozen=True, slots=True)
 class Value:
-    """``position`` in a row; or ``make``, which is given the parameters of a run."""
+    """``position`` in a row; or ``make``, which is given the parameters of a run.
 
-    type: TypeEngine[Any]
-    position: int | None = None
-    folds: bool = False  # text whose database takes several spellings for the same
-    make: Callable[[dict[str, Any]], Evaluate] | None = None
+    ``folds``: it is text whose database takes several spellings for the same.
+    """
+
+    def __init__(
+        self,
+        type_: TypeEngine[Any],
+        position: int | None = None,
+        folds: bool = False,
+        make: Callable[[dict[str, Any]], Evaluate] | None = None,
+    ) -> None:
+        self.type = type_
+        self.folds = folds
+        self.make = make
+        self._position = position
+
+    @property
+    def position(self) -> int | None:
+        return self._position
 
     def of(self, values: dict[str, Any]) -> Evaluate:
-        if self.position is not None:
-            return itemgetter(self.position)
+        position = self.position
+        if position is not None:
+            return itemgetter(position)
         assert self.make is not None
         return self.make(values)
 

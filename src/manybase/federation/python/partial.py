@@ -136,7 +136,7 @@ def keys_of(scope: Scope, whole: Fragment, locate: Locate) -> list[Output] | Non
 
 def grouped_at_home(whole: Fragment, number: int) -> Fragment:
     made = Fragment(number, whole.database, whole.sources, whole.tables, whole.where)
-    made.reducers = whole.reducers
+    made.reducers, made.estimate = whole.reducers, whole.estimate
     return made
 
 
@@ -191,7 +191,7 @@ def combine(
         if not found:
             return None
         total = exact_sum([whole(each) for each, _ in found]) if number != "float" else sum(each for each, _ in found)
-        return average.of_total(total, sum(count for _, count in found))  # type: ignore[attr-defined]
+        return average.of_total(total, sum(count for _, count in found))
 
     return Value(argument.type, make=make), divided
 

@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from manybase.federation.fragments import Fragment
+from manybase.federation.python.dense import Dense, dense_statement
 from manybase.federation.python.evaluating import Evaluate, Row, Value
 from manybase.federation.python.grouping import Aggregate, Bound, grouped, in_order
 from manybase.federation.python.joining import Index, Keys, crossed, inner, inner_swapped, key_of, left, matched
@@ -288,6 +289,7 @@ class Program:
     fragments: list[Fragment]
     probe: Fragment | None = None
     top: Top | None = None
+    dense: Dense | None = None
 
     def run(self, staging: Staging, *, streams: bool) -> Iterator[Rows]:
         if self.top is not None:
@@ -295,14 +297,23 @@ class Program:
             if found is not None:
                 return iter([found])
         staging.fetch_all(self.fragments, but=self.probe)
-        if self.probe is not None and not streams:
+        if self.dense is not None and self.dense.fragment is self.probe:
+            self.send_groups(staging, self.dense)
+        if self.probe is not None and self.probe not in staging.fetched and not streams:
             staging.fetch([self.probe])
         return self.source.chunks(Run(staging))
+
+    def send_groups(self, staging: Staging, dense: Dense) -> None:
+        known = staging.fetched[dense.known].rows or []
+        numbered = dense.numbered(known, staging.values)
+        if numbered is not None:
+            fetched = staging.fetch_as(dense.fragment, dense_statement(dense.fragment), numbered.parameters)
+            fetched.rows = numbered.rows(fetched.rows or [])
 
     def first(self, staging: Staging, top: Top) -> Rows | None:
         """The result, where some first rows of the fragment suffice. Each attempt is one statement, one snapshot."""
         wanted = top.wanted(Run(staging))
-        size = 0 if wanted is None else max(FEWEST, 2 * wanted)
+        size = 0 if wanted is None else wanted + max(FEWEST, wanted // 4)
         filtered = any(each.where or each.whole for each in self.fragments if each is not top.fragment)
         most = 4 * size if filtered else MOST
         while wanted and size <= most:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     FunctionElement,
     FunctionFilter,
     Grouping,
+    Integer,
     Label,
     Select,
     Subquery,
@@ -26,6 +27,7 @@ from manybase.federation import internals
 from manybase.federation.expressions import AGGREGATES, are_same, name_of, uses
 from manybase.federation.fragments import Fragment, Output, is_column
 from manybase.federation.plan import Plan, Scope
+from manybase.federation.python.dense import Dense
 from manybase.federation.python.evaluating import Evaluating, NotCovered, Value, are_comparable, kind_of
 from manybase.federation.python.grouping import Aggregate, aggregate
 from manybase.federation.python.joining import Keys
@@ -119,7 +121,7 @@ class Programming:
 
     def program(self, statement: Any) -> Program:
         source = self.statement(statement)
-        return Program(source, self._fragments, self.probe(source), self._top)
+        return Program(source, self._fragments, self.probe(source), self._top, self.dense())
 
     def probe(self, source: Source) -> Fragment | None:
         """The fragment whose rows pass through, and need not be kept."""
@@ -182,6 +184,26 @@ class Programming:
         if first is not None and isinstance(part.source, (Join, Match, Filter, Fetch)):
             self.ask_for_first(first, select, orders, evaluating)
         return Project(self.limited(select, source, evaluating), columns)
+
+    def dense(self) -> Dense | None:
+        """Where groups that begin at home could be those of the other fragment's rows."""
+        begun, scope = self._partial, self._plan.scopes.get(id(self._plan.root))
+        if begun is None or scope is None or self._joined is None or len(self._fragments) != 2:
+            return None
+        known = next(each for each in self._fragments if each is not begun.fragment)
+        conditions = scope.tree.conditions
+        if begun.fragment.grouping != 1 or len(conditions) != 1 or known.whole is not None:
+            return None
+        if self._backend(begun.fragment.database) != "postgresql":
+            return None
+        if not isinstance(begun.fragment.outputs[0].type, Integer):
+            return None
+        part = Part(Fetch(known), Layout().of(known, 0), set())
+        find = self.finder(part, scope)
+        sides = [each for each in (conditions[0].left, conditions[0].right) if uses(each).tables <= known.tables]
+        if len(sides) != 1 or any(not uses(each).tables <= known.tables for each in scope.grouping or ()):
+            return None
+        return Dense(begun.fragment, known, find(sides[0]), [find(each) for each in scope.grouping or ()])
 
     def begin_at_home(self, scope: Scope) -> None:
         if scope.grouping is None:
@@ -318,7 +340,7 @@ class Programming:
             raise NotCovered(f"{name_of(clause)}() of several arguments")
         only = arguments[0] if arguments else None
         distinct = isinstance(only, UnaryExpression) and only.operator is operators.distinct_op
-        if distinct:
+        if isinstance(only, UnaryExpression) and distinct:
             only = only.element
         star = only is None or (is_column(only) and only.is_literal)
         value = None if star else evaluating.value(only)
@@ -408,7 +430,7 @@ class Programming:
 
     def filtered(self, part: Part, conditions: list[Condition], scope: Scope) -> tuple[Part, list[Condition]]:
         """With the conditions applied that the row decides by now."""
-        ready, rest = [], []
+        ready, rest = list[Condition](), list[Condition]()
         for each in conditions:
             used = uses(each)
             known = not used.subqueries and used.tables & scope_tables(scope) <= part.layout.tables
@@ -553,29 +575,24 @@ class Deferred(Layout):
 class Placed(Value):
     """A column of a fragment or a derived table, wherever it stands once all outputs are known."""
 
-    __slots__ = ("_column", "_item", "_part")
-
     def __init__(self, part: Part, item: Any, column: Any, type_: Any, folds: bool = False) -> None:
-        for name, value in {"type": type_, "make": None, "folds": folds}.items():
-            object.__setattr__(self, name, value)
-        for name, value in {"_part": part, "_item": item, "_column": column}.items():
-            object.__setattr__(self, name, value)
+        super().__init__(type_, folds=folds)
+        self.part = part
+        self.item = item
+        self.column = column
 
     @property
-    def column(self) -> Any:
-        return self._column
-
-    @property
-    def position(self) -> int:  # type: ignore[override]
-        before = self._part.layout.before(self._item)
+    def position(self) -> int:
+        before = self.part.layout.before(self.item)
         assert before is not None
-        return before + (self._item.position(self._column) if isinstance(self._item, Fragment) else self._column)
+        number: int = self.item.position(self.column) if isinstance(self.item, Fragment) else self.column
+        return before + number
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Placed) and other._item is self._item and other._column == self._column
+        return isinstance(other, Placed) and other.item is self.item and other.column == self.column
 
     def __hash__(self) -> int:
-        return hash(id(self._item))
+        return hash(id(self.item))
 
 
 def unordered(clause: Any) -> Any:
