@@ -13,6 +13,7 @@ from manybase.position import Gtids, OnPrimary, Point, Wal
 from manybase.replication import postgresql
 from manybase.testing import fail_at
 from tests.replicas.counters import (
+    DRIVERS,
     Base,
     Counter,
     Driver,
@@ -197,3 +198,21 @@ def test_phase_two_that_is_pending(urls: dict[str, tuple[URL, URL]], driver: Dri
     databases = two(urls, driver, "postgresql")
 
     assert [Wal, OnPrimary] == driver.kind.run(databases, body)
+
+
+@pytest.mark.parametrize("driver", DRIVERS[::3], ids=str)
+@pytest.mark.parametrize("first", ["postgresql", "mysql"])
+def test_select_over_both(urls: dict[str, tuple[URL, URL]], driver: Driver, first: str) -> None:
+    """A replica session reads each part of it from a replica that has it."""
+
+    def body(session: Session) -> list[tuple[int, int]]:
+        session.add_all([Counter(id=7, value=5), Note(id=7)])
+        session.commit()
+        with Session(session.databases, role="replica", after=session.position, asyncio=session._asyncio) as reading:
+            statement = select(Counter.value, Note.id).join(Note, Note.id == Counter.id)
+            return [tuple(row) for row in reading.execute(statement)]
+
+    databases = two(urls, driver, first)
+
+    assert [(5, 7)] == driver.kind.run(databases, body)
+    assert [1, 1] == [sum(databases.replicas[name].served.values()) for name in ("shop", "notes")]
