@@ -14,15 +14,15 @@ PACKAGE = Path(__file__).parents[1] / "src" / "manybase"
 # one floor as a whole, but for what is named with a dot.
 FLOORS = [
     "errors",
-    "claims concurrency database drivers extras federation.limits forking gid learned models refusals relationships "
-    "schema scope slots steps unfinished watchdog wire",
-    "ownership routing tables twophase",
+    "claims concurrency database drivers extras federation.limits forking gid learned models packets position refusals "
+    "relationships schema scope slots steps unfinished watchdog wire",
+    "ownership replicas replication routing tables twophase",
     "connecting decision engines sharing",
-    "atomic attaching commit coordinators enlisted federation journals participants prepared_slots recovery sequence "
-    "untransactional",
+    "atomic attaching commit coordinators enlisted federation journals participants prepared_slots reading recovery "
+    "sequence serving untransactional",
     "session",
     "aio",
-    "doctor health migrations pending recovering testing",
+    "doctor health migrations pending recovering replica_health testing watching",
     "__init__ cli fastapi",
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
@@ -36,6 +36,7 @@ HOMES = {
     "duckdb": "federation.duckdb.root",
     "typer": "cli",
     "rich": "cli drawing",
+    "psycopg": "packets",
     "opentelemetry": "telemetry",
     "prometheus_client": "telemetry",
     "pytest": "testing",

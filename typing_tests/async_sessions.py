@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncResult, AsyncScalarResult, async_scoped_
 from sqlalchemy.ext.asyncio import AsyncSession as SQLAlchemyAsyncSession
 from sqlalchemy.orm import Session as SQLAlchemySession
 
-from manybase import AsyncSession, Explanation, Route, Session
+from manybase import AsyncSession, Explanation, Position, Route, Session
 from typing_tests.declarations import databases
 from typing_tests.models import Event, User
 
@@ -36,6 +36,9 @@ async def use() -> None:
         assert_type(session.route(select(User)), Route)
         assert_type(await session.explain(select(User), analyze=True), Explanation)
         assert_type(session.route(User, database="shop"), Route)
+        assert_type(session.position.merge(None), Position)
+    async with AsyncSession(databases, role="replica", after=session.position) as reading:
+        assert_type(reading, AsyncSession)
 
 
 def optional(text: str | None) -> None: ...

@@ -7,7 +7,7 @@ from sqlalchemy import URL, Column, Engine, Integer, MetaData, Table, create_eng
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from manybase import Database, Databases, Federation
+from manybase import Database, Databases, Federation, Replica
 
 
 class Base(DeclarativeBase):
@@ -28,6 +28,9 @@ databases = Databases(
     ),
     Database("audit", models=Base.metadata, required=True),
     Database("eu", models=User, shared_models=True, engine_options={"pool_size": 3, "connect_args": {"timeout": 5}}),
+    Database(
+        "read", "postgresql://h/d", replicas=["postgresql://r/d", Replica(URL.create("mysql"), weight=2)], max_lag=5
+    ),
     Database("given", engine=create_engine("sqlite://")),
     Database("given-too", engine=create_async_engine("sqlite+aiosqlite://")),
     engine_options={"pool_pre_ping": True},
@@ -61,6 +64,7 @@ async def under_asyncio() -> None:
 Database("shop", 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Database("shop", "sqlite://", True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Database("shop", engine="sqlite://")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Database("shop", replicas="postgresql://r/d", fallback=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Databases("sqlite://")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 databases["shop"].name = "other"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -8,7 +8,7 @@ from sqlalchemy import CursorResult, Engine, Result, Row, ScalarResult, delete, 
 from sqlalchemy.orm import Query, scoped_session, sessionmaker
 from sqlalchemy.orm import Session as SQLAlchemySession
 
-from manybase import Databases, Explanation, Federation, Route, Session
+from manybase import Databases, Explanation, Federation, Position, Route, Session
 from typing_tests.declarations import databases
 from typing_tests.models import Event, User
 
@@ -41,6 +41,7 @@ with Session(databases) as session:
     assert_type(session.route(text("SELECT 1"), database="audit"), Route)
     assert_type(session.route(User).database, str)
     assert_type(session.route(User).reason, str)
+    assert_type(session.position, Position)
 
     joined = select(User, Event).join(Event, Event.user_id == User.id)
     assert_type(session.explain(joined), Explanation)
@@ -49,6 +50,11 @@ with Session(databases) as session:
     assert_type(session.explain(joined).tree, Tree)
     session.explain(joined, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     session.execute(joined.execution_options(federation=Federation(max_rows=10)))
+
+with Session(databases, role="replica", after=Position.parse("") or None) as reading:
+    assert_type(reading, Session)
+Session(databases, role="reader")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Session(databases, role="replica", after="shop:wal")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 Session(databases, database="analytics", autoflush=False, expire_on_commit=False, info={"request": 1})
 Session("sqlite://")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -1,5 +1,7 @@
 """The application: the routes of the shop, its health, and a start page."""
 
+from secrets import token_hex
+
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -8,7 +10,7 @@ from examples.shop import pages
 from examples.shop.answered_by import AnsweredBy
 from examples.shop.databases import databases
 from examples.shop.routes import router
-from manybase.fastapi import health_router, lifespan
+from manybase.fastapi import PositionMiddleware, health_router, lifespan
 
 
 def anyone() -> None:
@@ -20,6 +22,8 @@ app.include_router(router)
 app.include_router(pages.router)
 app.include_router(health_router(databases, details=Depends(anyone)))
 app.add_middleware(AnsweredBy)
+# Signs what a client carries from one request to the next. Several processes share a secret of your settings instead.
+app.add_middleware(PositionMiddleware, databases=databases, secret=token_hex())
 
 
 @app.exception_handler(RequestValidationError)

@@ -4,12 +4,16 @@ No URL stands here, so each comes from the environment when first needed: ``MANY
 ``python -m examples.shop`` sets those that are missing to SQLite files.
 """
 
+import os
+
 from manybase import Database, Databases
 
 REGIONS = "examples.shop:migrations/regions"
+REPLICAS = os.environ.get("MANYBASE_SHOP_REPLICA_URLS", "").split()  # of servers that follow that of ``shop``
 
 databases = Databases(
-    Database("shop", models="examples.shop.shop_models", default=True),  # what there is: users, products
+    # What there is: users, products.
+    Database("shop", models="examples.shop.shop_models", default=True, replicas=REPLICAS),
     Database("analytics", models="examples.shop.analytics_models"),  # what happened: orders, events
     Database("audit", models="examples.shop.audit_models"),  # who did what, and how it ended
     # The same tables in two places. A request chooses one of them: see sessions.py. Their history is one, too.

@@ -15,7 +15,10 @@ def region_in_path(region: str) -> str:
 # All databases: each statement goes to the one that owns its tables.
 SessionDep = Annotated[AsyncSession, session_dependency(databases)]
 
-# The same for `def` routes.
+# Reads only, from replicas where there are any, and never less than what this client has written: see app.py.
+ReadDep = Annotated[AsyncSession, session_dependency(databases, role="replica")]
+
+# The first one for `def` routes.
 SyncSessionDep = Annotated[Session, sync_session_dependency(databases)]
 
 # One database only; everything else is refused. Each is a transaction of its own.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from manybase.aio import AsyncSession
-    from manybase.database import Database
+    from manybase.database import Database, Replica
     from manybase.engines import Databases
     from manybase.errors import (
         AmbiguousRoute,
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
         FederationError,
         FederationLimit,
         InDoubtError,
+        InvalidPosition,
         ManybaseError,
         MigrationError,
         MigrationFailed,
         MigrationLocked,
+        NoReplica,
         NotCommitted,
         Overloaded,
         PartialCommitError,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from manybase.federation.explanation import Explanation
     from manybase.federation.limits import Federation
     from manybase.models import Model, cross_key
+    from manybase.position import Position
     from manybase.routing import Route
     from manybase.session import Session
 
@@ -52,17 +55,21 @@ __all__ = [
     "FederationError",
     "FederationLimit",
     "InDoubtError",
+    "InvalidPosition",
     "ManybaseError",
     "MigrationError",
     "MigrationFailed",
     "MigrationLocked",
     "Model",
+    "NoReplica",
     "NotCommitted",
     "Overloaded",
     "PartialCommitError",
     "PartlyMigrated",
     "PendingMigrations",
+    "Position",
     "ReadOnlyError",
+    "Replica",
     "Route",
     "RoutingError",
     "Session",
@@ -73,8 +80,8 @@ __all__ = [
 
 # Imported when first used: the command line, and the pytest plugin in every run, need hardly any of it.
 HOMES = {"AsyncSession": "aio", "Database": "database", "Databases": "engines", "Model": "models", "Route": "routing"}
-HOMES |= {"Session": "session", "cross_key": "models"}
-HOMES |= {"Explanation": "federation.explanation", "Federation": "federation.limits"}  # all others are errors
+HOMES |= {"Explanation": "federation.explanation", "Federation": "federation.limits", "Position": "position"}
+HOMES |= {"Replica": "database", "Session": "session", "cross_key": "models"}  # all others are errors
 
 
 def __getattr__(name: str) -> object:

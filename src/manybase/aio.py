@@ -11,7 +11,9 @@ from manybase.engines import Databases
 from manybase.errors import ConfigurationError, CrossDatabaseError
 from manybase.federation.binding import federated_bind
 from manybase.federation.explanation import Explanation
+from manybase.position import Position
 from manybase.routing import Across, Route
+from manybase.scope import Role
 from manybase.session import DECLARED_ONLY, Session
 
 
@@ -30,10 +32,21 @@ class AsyncSession(SQLAlchemyAsyncSession):
         *,
         database: str | None = None,
         atomic: bool = True,
+        role: Role = "primary",
+        after: Position | None = None,
         bind: None = None,
         **options: Any,
     ) -> None:
-        super().__init__(bind=bind, databases=databases, database=database, atomic=atomic, asyncio=True, **options)
+        options |= {"databases": databases, "database": database, "atomic": atomic, "role": role, "after": after}
+        super().__init__(bind=bind, asyncio=True, **options)
+
+    @property
+    def position(self) -> Position:
+        """Where the logs stood when this session last committed, in the databases that it wrote and that have replicas.
+
+        A session ``after`` it sees what was written here. It includes the ``after`` of this session.
+        """
+        return self.sync_session.position
 
     def route(self, statement: Any, *, database: str | None = None) -> Route:
         """Where a statement (or a mapped class) would go, and why. Nothing runs; raises what running it would raise."""

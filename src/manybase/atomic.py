@@ -28,6 +28,7 @@ from manybase.learned import BELIEVED
 from manybase.participants import Participant, has_begun
 from manybase.prepared_slots import prepared_slots
 from manybase.refusals import is_conflict, overtaken, raise_told
+from manybase.replication import tell
 from manybase.sequence import commit_in_order, roll_back
 from manybase.steps import reached
 from manybase.twophase import mysql
@@ -235,7 +236,12 @@ class AtomicCommit:
     def _finish(self) -> None:
         with suppress(Exception):
             reached("committed")
-        ended = self._run_each({each: partial(self._finish_one, each) for each in self.others}, here=True)
+        jobs: dict[Participant, Callable[[], Any]] = {}
+        if self.coordinator.tells and not self._stays_in_thread(self.coordinator):
+            jobs[self.coordinator] = self._tell
+        jobs.update({each: partial(self._finish_one, each) for each in self.others})
+        ended = self._run_each(jobs, here=True)
+        ended.pop(self.coordinator, None)
         lost = [each for each, finished in ended.items() if finished is None]
         ended.update(self._run_each({each: partial(self._finish_elsewhere, each) for each in lost}))
         if left := [each for each, finished in ended.items() if finished is not True]:
@@ -245,11 +251,16 @@ class AtomicCommit:
             reached("all finished")
             self._forget()
 
+    def _tell(self) -> None:
+        self.coordinator.note_point(tell(self.coordinator.connection))
+
     def _finish_one(self, participant: Participant) -> bool | None:
         reached("finishing", participant.name)
         over = self._end_here(participant, twophase.commit_prepared)
         if over is not None:
             reached("finished", participant.name)
+        if over and participant.tells:
+            participant.note_point(tell(participant.connection))
         return over
 
     def _finish_elsewhere(self, participant: Participant) -> bool:

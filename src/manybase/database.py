@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,45 @@ from manybase.errors import ConfigurationError
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
 HARMLESS = re.compile(r"[\w +./-]*")
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Replica:
+    """One replica of a database, where its URL alone does not say it all: ``Database(..., replicas=[Replica(url)])``.
+
+    Of two replicas, one with ``weight=2`` gets twice the sessions. ``engine`` and ``engine_options`` are as those of
+    ``Database``, whose own options also go to its replicas.
+    """
+
+    url: URL | None
+    weight: float
+    engine: Engine | AsyncEngine | None
+    engine_options: Mapping[str, Any] = field(repr=False)
+
+    def __init__(
+        self,
+        url: str | URL | None = None,
+        *,
+        weight: float = 1.0,
+        engine: Engine | AsyncEngine | None = None,
+        engine_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if (url is None) is (engine is None):
+            raise ConfigurationError("A replica has a URL, or an engine= of yours: Replica(url), Replica(engine=...).")
+        if not weight > 0:
+            raise ConfigurationError("The weight= of a replica is a number above 0; leave out one that is to be idle.")
+        values = {
+            "url": None if url is None else parse("replica", url),
+            "weight": float(weight),
+            "engine": engine,
+            "engine_options": MappingProxyType(dict(engine_options or {})),
+        }
+        for attribute, value in values.items():
+            object.__setattr__(self, attribute, value)
+
+    def __repr__(self) -> str:
+        """The backend: neither host, user nor password."""
+        return f"Replica({self.url.drivername if self.url is not None else 'engine'}, weight={self.weight:g})"
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -34,6 +73,10 @@ class Database:
     with the same directory share a history, and so do those that share their models. A directory of Alembic's with an
     ``env.py`` works as it is. ``manage_schema=False``: its schema is somebody else's, and no migration touches it.
 
+    ``replicas`` are URLs (or ``Replica`` objects) of servers that follow this one; there, sessions with the role
+    "replica" read. One that is more than ``max_lag`` seconds behind gets none of them. Where no replica can serve, the
+    primary does, unless ``fallback=False``: then ``NoReplica`` is raised.
+
     Raises ``ConfigurationError`` for a name, a URL or a combination that cannot work.
     """
 
@@ -47,6 +90,9 @@ class Database:
     migrations: str | None
     manage_schema: bool
     engine_options: Mapping[str, Any] = field(repr=False)
+    replicas: tuple[Replica, ...]
+    max_lag: float
+    fallback: bool
 
     def __init__(
         self,
@@ -61,6 +107,9 @@ class Database:
         migrations: str | os.PathLike[str] | None = None,
         manage_schema: bool = True,
         engine_options: Mapping[str, Any] | None = None,
+        replicas: Sequence[str | URL | Replica] = (),
+        max_lag: float = 30.0,
+        fallback: bool = True,
     ) -> None:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ConfigurationError(
@@ -86,6 +135,9 @@ class Database:
             "migrations": None if migrations is None else os.fspath(migrations),
             "manage_schema": manage_schema,
             "engine_options": MappingProxyType(dict(engine_options or {})),
+            "replicas": tuple(as_replica(name, each) for each in as_several(name, replicas)),
+            "max_lag": max_lag,
+            "fallback": fallback,
         }
         for attribute, value in values.items():
             object.__setattr__(self, attribute, value)
@@ -100,6 +152,36 @@ class Database:
         """The variables that may hold the URL, the first one found wins."""
         name = self.name.upper().replace("-", "_")
         return f"MANYBASE_{name}_URL", f"{name}_DATABASE_URL"
+
+    def of_replica(self, number: int) -> Database:
+        """The declaration of one replica, as if it were a database: "shop/1" for the first one of "shop"."""
+        replica = self.replicas[number - 1]
+        return self.elsewhere(
+            f"{self.name}/{number}", replica.url, engine=replica.engine, engine_options=replica.engine_options
+        )
+
+    def elsewhere(
+        self,
+        name: str,
+        url: URL | None,
+        *,
+        engine: Engine | AsyncEngine | None = None,
+        engine_options: Mapping[str, Any] | None = None,
+    ) -> Database:
+        """This declaration under another name and for another place; ``engine_options`` over its own."""
+        declared = object.__new__(Database)
+        values = {
+            **{each.name: getattr(self, each.name) for each in fields(self)},
+            "name": name,
+            "url": url,
+            "engine": engine,
+            "engine_options": MappingProxyType({**self.engine_options, **(engine_options or {})}),
+            "default": False,
+            "replicas": (),
+        }
+        for attribute, value in values.items():
+            object.__setattr__(declared, attribute, value)
+        return declared
 
     def resolve_url(self) -> URL:
         """The declared URL, or the one in the environment; ``ConfigurationError`` where there is neither."""
@@ -152,6 +234,16 @@ def known_backend(name: str, url: URL, where: str) -> URL:
             "Known without a plugin: postgresql, mysql, mariadb, sqlite, oracle, mssql."
         )
     return url
+
+
+def as_several(name: str, replicas: Any) -> Sequence[Any]:
+    if not isinstance(replicas, (list, tuple)) or isinstance(replicas, URL):  # a URL is a tuple
+        raise ConfigurationError(f"Database {name!r}: replicas= takes a list of URLs, also where there is only one.")
+    return replicas
+
+
+def as_replica(name: str, given: Any) -> Replica:
+    return given if isinstance(given, Replica) else Replica(parse(name, given))
 
 
 def as_tuple(models: Any) -> tuple[Any, ...]:

@@ -30,6 +30,8 @@ from manybase.federation.limits import Federation
 from manybase.forking import leave_to_parent, reset_after_fork
 from manybase.learned import Learned
 from manybase.ownership import Ownership
+from manybase.replicas import ReplicaSets
+from manybase.replication import read_only
 from manybase.routing import Router
 from manybase.schema import create_tables
 from manybase.slots import Slots, Ticket
@@ -80,6 +82,8 @@ class Databases:
         self.learned = Learned()
         self.unfinished = Unfinished()
         self._declared = {database.name: database for database in databases}
+        self._known = {**self._declared, **{each.name: each for each in declared_replicas(databases)}}
+        self.replicas = ReplicaSets(databases)
         self._engine_options = dict(engine_options or {})
         self.pool_timeout = pool_timeout
         self.federation = federation or Federation()
@@ -120,6 +124,22 @@ class Databases:
     def __contains__(self, name: object) -> bool:
         return name in self._declared
 
+    def declaration(self, name: str) -> Database:
+        """Of a database, or of a replica, which is called "shop/1"."""
+        try:
+            return self._known[name]
+        except KeyError:
+            raise UnknownDatabase(name, self._declared) from None
+
+    @contextmanager
+    def knowing(self, declared: Database) -> Iterator[None]:
+        """Inside, ``declaration`` and ``aside`` know one more. For tests."""
+        self._known[declared.name] = declared
+        try:
+            yield
+        finally:
+            del self._known[declared.name]
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._declared)
@@ -146,7 +166,8 @@ class Databases:
         except KeyError:
             with self._lock:
                 if name not in self._engines:
-                    engine = make_engine(self[name], self.options_of(name), pool_timeout=self.pool_timeout)
+                    declared = self.declaration(name)
+                    engine = make_engine(declared, self.options_of(name), pool_timeout=self.pool_timeout)
                     self._keep(name, engine)
                     self._engines[name] = engine
                 return self._engines[name]
@@ -160,7 +181,8 @@ class Databases:
         except KeyError:
             with self._lock:
                 if name not in engines:
-                    engine = make_async_engine(self[name], self.options_of(name), pool_timeout=self.pool_timeout)
+                    declared = self.declaration(name)
+                    engine = make_async_engine(declared, self.options_of(name), pool_timeout=self.pool_timeout)
                     self._keep(name, engine.sync_engine)
                     engines[name] = engine
                 return engines[name]
@@ -174,8 +196,9 @@ class Databases:
         engines = self._async_aside.setdefault(loop_of_greenlet(), {}) if asyncio else self._aside
         if name not in engines:
             options = {**unpooled(self.options_of(name)), "isolation_level": "AUTOCOMMIT"}
-            made = make_async_engine(self[name], options).sync_engine if asyncio else make_engine(self[name], options)
-            own = self[name].engine is not None
+            declared = self.declaration(name)
+            made = make_async_engine(declared, options).sync_engine if asyncio else make_engine(declared, options)
+            own = declared.engine is not None
             engines[name] = made.execution_options(isolation_level="AUTOCOMMIT") if own else made
         return engines[name]
 
@@ -205,7 +228,7 @@ class Databases:
 
     def options_of(self, name: str) -> dict[str, Any]:
         """What ``create_engine`` gets for a database: the common options, and its own over them."""
-        return {**self._engine_options, **self[name].engine_options}
+        return {**self._engine_options, **self.declaration(name).engine_options}
 
     def name_of(self, engine: Engine) -> str | None:
         """The database an engine belongs to."""
@@ -261,7 +284,7 @@ class Databases:
             engines, self._engines = self._engines, {}
             self._slots = None
         for name, engine in engines.items():
-            if self[name].engine is None:
+            if self.declaration(name).engine is None:
                 engine.dispose()
 
     async def adispose(self) -> None:
@@ -272,7 +295,7 @@ class Databases:
         made = dict(engines)
         engines.clear()
         for name, engine in made.items():
-            if self[name].engine is None:
+            if self.declaration(name).engine is None:
                 await engine.dispose()
 
     def begin_takeover(self, takeover: Takeover) -> None:
@@ -286,7 +309,8 @@ class Databases:
             self.slots()  # counts what the pools hold, before those of an ``engine=`` change
             self._takeover = takeover
             for name, engine in self._made():
-                takeover.take(name, engine)
+                if "/" not in name:  # replicas: while it lasts, the sessions that read there share this connection
+                    takeover.take(name, engine)
 
     def end_takeover(self) -> None:
         """Everything is as before; a ``dispose`` that came meanwhile happens now."""
@@ -303,8 +327,10 @@ class Databases:
         ]
 
     def _keep(self, name: str, engine: Engine) -> None:
-        self._names[engine] = name
-        if self._takeover is not None:
+        self._names[engine] = name.partition("/")[0]
+        if "/" in name:
+            read_only(engine, theirs=self.declaration(name).engine is not None)
+        if self._takeover is not None and "/" not in name:
             self._takeover.take(name, engine)
 
     def _name(self, name: str | None) -> str:
@@ -333,8 +359,14 @@ class Databases:
 
     @cached_property
     def _capacity(self) -> dict[str, int]:
-        sizes = {name: capacity(self[name], self.options_of(name)) for name in self.names}
-        return {name: size for name, size in sizes.items() if size is not None}
+        """Of a database with replicas the smallest pool counts: a session may need any one of them."""
+        sizes: dict[str, int] = {}
+        for name, declared in self._known.items():
+            size = capacity(declared, self.options_of(name))
+            if size is not None:
+                database = name.partition("/")[0]
+                sizes[database] = min(size, sizes.get(database, size))
+        return sizes
 
     def _with_models(self, names: tuple[str, ...]) -> list[str]:
         self.load()
@@ -349,7 +381,8 @@ class Databases:
         self._slots = None
         self._prepared_slots = Slots({})
         self.unfinished = Unfinished()
-        made = [engine for name, engine in self._engines.items() if self[name].engine is None]
+        self.replicas.forget_connections()
+        made = [engine for name, engine in self._engines.items() if self.declaration(name).engine is None]
         leave_to_parent(*(engine.pool for engine in made), *self._async_engines.items(), self._loopless)
         for engine in made:
             engine.dispose(close=False)
@@ -370,6 +403,11 @@ def check(databases: tuple[Database, ...]) -> None:
         raise ConfigurationError(f"Declared twice: {', '.join(twice)}. Each database needs a name of its own.")
     if len(defaults := [database.name for database in databases if database.default]) > 1:
         raise ConfigurationError(f"Several defaults: {', '.join(defaults)}. Keep default=True on one of them.")
+
+
+def declared_replicas(databases: tuple[Database, ...]) -> Iterator[Database]:
+    for database in databases:
+        yield from (database.of_replica(number) for number in range(1, len(database.replicas) + 1))
 
 
 def check_app(app: str) -> None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.util.concurrency import in_greenlet
 
 from manybase.attaching import Files
-from manybase.commit import commit_together
+from manybase.commit import commit_at_once, commit_together
 from manybase.engines import Databases
-from manybase.errors import ConfigurationError
+from manybase.errors import ConfigurationError, InDoubtError, NotCommitted, PartialCommitError
 from manybase.gid import Xid, new_transaction
 from manybase.participants import MYSQL, Participant, begins_as_xa, keep_decisions_in_file
+from manybase.position import NOWHERE, OnPrimary, Point, Position
 from manybase.sequence import commit_in_order, roll_back
 from manybase.steps import observers
 from manybase.twophase import mysql
 from manybase.untransactional import refuse_what_is_fixed_at_once, tables_without_transactions
-from manybase.wire import is_over
+from manybase.wire import is_lost, is_over
 
 
 class Enlisted:
@@ -35,10 +37,11 @@ class Enlisted:
         self._transaction: str | None = None
         self._listened: set[Connection] = set()
         self._hooked = False
+        self.position = NOWHERE  # of all that was committed so far, where it has replicas
 
     def note_write(self, name: str, clause: Any, mapper: Any) -> None:
         """What is about to run is not proven to read only. Raises where a rollback could not undo it."""
-        if name not in self._writers and self._prepare_to_write(name):
+        if name not in self._writers and (not self._atomic or self._prepare_to_write(name)):
             self._writers.add(name)
         if name in self._fixed_at_once:
             refuse_what_is_fixed_at_once(name, self._fixed_at_once[name], clause, mapper)
@@ -54,7 +57,7 @@ class Enlisted:
                 self._listen(self._files.main)
                 return
         self.connections[name] = connection
-        if self._begin_as_xa(name, connection):
+        if self._begin_as_xa(name, connection) or name in self._databases.replicas:
             self._listen(connection)
         if len(self.connections) > 1:
             for each in self.connections.values():
@@ -113,9 +116,12 @@ class Enlisted:
         self._branches.clear()
         try:
             self._commit_or_roll_back(participants, transaction)
-        except BaseException:
+        except BaseException as error:
+            self._note_positions(participants, error)
             roll_back(participants)  # what nobody has ended so far: no pool may get it back like that
             raise
+        else:
+            self._note_positions(participants)
         finally:
             for each in participants:
                 is_over(each.connection)
@@ -129,8 +135,28 @@ class Enlisted:
                 "fail_at() cannot strike inside rollback(): nothing can be prepared in a transaction that never "
                 "commits, so the commits there are not atomic. Run this test without rollback()."
             )
+        elif len(participants) == 1:
+            commit_at_once(participants[0])
         else:
             commit_in_order(participants)
+
+    def _note_positions(self, participants: list[Participant], error: BaseException | None = None) -> None:
+        """What is committed, or may be, and where its log stands; where nobody can tell, reads stay on the primary."""
+        perhaps = error is None or is_lost(error) or isinstance(error, (InDoubtError, PartialCommitError))
+        if isinstance(error, NotCommitted):
+            return
+        points: dict[str, Point] = {}
+        for each in participants:
+            for name in each.names:
+                written = each.tells or name != each.name
+                if each.writes and name in self._databases.replicas.simulated and perhaps:
+                    points[name] = self._databases.replicas.simulated[name].commit()
+                elif written and name in self._databases.replicas and (each.point is not None or perhaps):
+                    points[name] = each.point or OnPrimary()
+        if points:
+            self.position = self.position.merge(Position(points))
+            for name, point in points.items():
+                self._databases.replicas[name].log.note(point, time.monotonic())
 
     def _check_journals(self, participants: list[Participant]) -> None:
         if self._files is None:
@@ -153,7 +179,8 @@ class Enlisted:
         written = [each for each in together if self._is_writer(each)]
         connection, branch = self.connections[name], self._branches.get(name)
         if self._files is None or not written or written[0] == name:
-            return Participant(name, connection, bool(written), branch, tuple(written))
+            tells = bool(written) and name in self._databases.replicas and not self._databases.is_taken_over
+            return Participant(name, connection, bool(written), branch, tuple(written), tells=tells)
         schema = self._files.schemas[written[0]]
         return Participant(written[0], connection, files=tuple(written), schema=schema)
 

@@ -7,6 +7,8 @@ ManybaseError
     AmbiguousRoute            several databases would do, or none is named
     CrossDatabaseError        one statement names tables of several databases
     ReadOnlyError             a write through a session that only reads
+    InvalidPosition           a text that is no position of a log
+  NoReplica                 no replica can serve, and the primary is not to (503 in FastAPI)
   FederationError           a select over several databases cannot be answered
     UnsupportedStatement      a part of it that nothing here can do rightly; says which, and the way round
     FederationLimit           it went over a limit of rows, bytes or seconds; says which fragment
@@ -85,6 +87,28 @@ class CrossDatabaseError(RoutingError):
 
 class ReadOnlyError(RoutingError):
     """A write was asked of a session that only reads; nothing was written."""
+
+
+class InvalidPosition(RoutingError, ValueError):
+    """A text is not what ``str(position)`` writes; it is not repeated here."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__(
+            "This is no position. Pass what str(session.position) has given, unchanged; without one, leave out after=."
+        )
+
+
+class NoReplica(ManybaseError, sa_exc.InvalidRequestError):
+    """All replicas of a database are out, and it was declared with ``fallback=False``; nothing was read."""
+
+    def __init__(self, database: str, states: Mapping[str, str]) -> None:
+        self.database = database
+        self.states = dict(states)
+        known = ", ".join(f"{name}: {state}" for name, state in self.states.items())
+        super().__init__(
+            f"No replica of {database!r} can serve ({known}), and fallback=False keeps its primary for others. Retry "
+            "later; `manybase doctor` says what is wrong with each."
+        )
 
 
 class FederationError(ManybaseError, sa_exc.InvalidRequestError):

@@ -23,6 +23,7 @@ from manybase.gid import Gid, Xid
 from manybase.participants import MYSQL, backend_of
 from manybase.pending import Pending, Schema
 from manybase.recovery import MIN_AGE
+from manybase.replica_health import ReplicaHealth, ask_replicas
 from manybase.twophase import mysql, postgresql
 from manybase.wire import mysql_code, sqlstate
 
@@ -42,7 +43,8 @@ class DatabaseHealth:
     """What is known of one database; ``None`` where nothing is. ``error`` is a kind of failure, never driver text.
 
     ``in_doubt`` transactions are prepared and not ended; "warn" says that recovery should have ended them, or that
-    migrations are pending, of which those that an ``env.py`` runs are not known. ``lock_active``: somebody migrates it.
+    migrations are pending, of which those that an ``env.py`` runs are not known, or that a replica serves nobody.
+    ``lock_active``: somebody migrates it.
     """
 
     database: str
@@ -54,6 +56,7 @@ class DatabaseHealth:
     in_doubt: int | None = None
     oldest_in_doubt_seconds: float | None = None
     error: str | None = None
+    replicas: tuple[ReplicaHealth, ...] = ()
 
 
 class Health:
@@ -102,19 +105,23 @@ class Health:
         except Exception as error:
             return DatabaseHealth(database.name, "fail", connected=False, error=kind_of(error))
         latency = round((time.perf_counter() - start) * 1000, 1)
-        (count, oldest), (pending, locked) = await asyncio.gather(
-            self._in_doubt.known(database), self._schema.known(database)
+        (count, oldest), (pending, locked), replicas = await asyncio.gather(
+            self._in_doubt.known(database),
+            self._schema.known(database),
+            ask_replicas(self.databases, database.name, self._run, self._timeout / 2),
         )
         late = oldest is not None and oldest > OLD
+        out = any(each.state not in ("ok", "unknown") for each in replicas)
         return DatabaseHealth(
             database.name,
-            "warn" if late or pending else "ok",
+            "warn" if late or pending or out else "ok",
             connected=True,
             latency_ms=latency,
             pending_migrations=pending,
             lock_active=locked,
             in_doubt=count,
             oldest_in_doubt_seconds=oldest,
+            replicas=replicas,
         )
 
     async def _ask_in_doubt(self, database: Database) -> InDoubt:

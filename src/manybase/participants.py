@@ -15,6 +15,7 @@ from manybase.coordinators import identity_of
 from manybase.engines import Databases
 from manybase.errors import AtomicityError, ConfigurationError
 from manybase.gid import Xid
+from manybase.position import Point
 from manybase.twophase import postgresql
 
 MYSQL = ("mysql", "mariadb")
@@ -37,6 +38,13 @@ class Participant:
     schema: str | None = None
     """Where in this connection the decision table of ``name`` is, if not in its main database."""
     ended: bool = False
+    tells: bool = False
+    """Its database has replicas: where its log stands after the commit is asked, and is its ``point``."""
+    point: Point | None = None
+
+    def note_point(self, point: Point | None) -> None:
+        """None: the server says that nothing was written."""
+        self.point, self.tells = point, point is not None
 
     @property
     def dialect(self) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["primary", "replica"]
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """``database``: the only one this session may touch, or None for all of them. ``atomic``: a commit over several
-    databases happens everywhere or nowhere.
+    databases happens everywhere or nowhere. ``role``: whose connections it gets, and whether it may write.
 
-    The seam for what else is fixed when a session is made (tenant, role, position).
+    The seam for what else is fixed when a session is made (tenant).
     """
 
     database: str | None = None
     atomic: bool = True
+    role: Role = "primary"

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection
 
 from manybase.errors import PartialCommitError
-from manybase.participants import Participant
+from manybase.participants import Participant, has_begun
+from manybase.replication import commit_and_tell, tell
 from manybase.twophase import mysql
 from manybase.wire import commit, is_abandoned, is_lost
 
@@ -39,15 +40,20 @@ def commit_in_order(participants: Sequence[Participant]) -> None:
 def commit_one(participant: Participant) -> None:
     """COMMIT, without preparing; a connection that is lost or left in the middle is invalid from then on."""
     try:
-        if participant.xid is None:
-            commit(participant.connection)
-        else:
+        if participant.xid is not None:
             mysql.commit(participant.connection, participant.xid)
+        elif participant.tells and has_begun(participant.connection):
+            participant.note_point(commit_and_tell(participant.connection))
+        else:
+            participant.tells = False  # there is nothing to commit
+            commit(participant.connection)
     except BaseException as error:
         if is_lost(error):
             invalidate(participant.connection, error)
         raise
     participant.ended = True
+    if participant.tells and participant.point is None:
+        participant.note_point(tell(participant.connection))
 
 
 def roll_back(participants: Iterable[Participant]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, get_args
 
 from sqlalchemy import Connection, event, inspect
 from sqlalchemy import exc as sa_exc
@@ -19,12 +21,13 @@ from manybase.enlisted import Enlisted
 from manybase.errors import ConfigurationError
 from manybase.federation.binding import federated_bind, is_federated, serve
 from manybase.federation.explanation import Explanation
+from manybase.position import NOWHERE, Position
+from manybase.reading import REPLICA, refuse_flush
 from manybase.routing import Across, ReadBy, Route
-from manybase.scope import Scope
+from manybase.scope import Role, Scope
+from manybase.serving import Serving
 from manybase.slots import Ticket
 
-EVERYTHING = Scope()
-ONE_AFTER_THE_OTHER = Scope(atomic=False)
 NO_OPTIONS: dict[str, Any] = {}
 DECLARED_ONLY = (
     "A manybase session takes the declared databases: Session(databases, ...). An existing engine is declared too: "
@@ -43,6 +46,9 @@ class Session(SQLAlchemySession):
     A commit over several databases happens in all of them or in none, whatever fails; see ``CommitError`` for what it
     raises. With ``atomic=False`` it commits one after the other, in the order of their declaration, and raises
     ``PartialCommitError`` when one fails after another has committed.
+
+    With ``role="replica"`` it only reads, from one replica of each database as long as a transaction lasts: one that
+    has what was written until ``after``, the ``position`` of an earlier session, else from the primary.
     """
 
     def __init__(
@@ -51,6 +57,8 @@ class Session(SQLAlchemySession):
         *,
         database: str | None = None,
         atomic: bool = True,
+        role: Role = "primary",
+        after: Position | None = None,
         asyncio: bool = False,
         ticket: Ticket | None = None,
         bind: None = None,
@@ -61,16 +69,27 @@ class Session(SQLAlchemySession):
         databases.load()
         self.databases = databases
         self.has_committed = False  # a transaction of this session, at any time
-        everything = EVERYTHING if atomic else ONE_AFTER_THE_OTHER
-        self.scope = everything if database is None else Scope(databases[database].name, atomic)
+        check_role(role, after)
+        self.scope = scope_of(None if database is None else databases[database].name, atomic, role)
         self._asyncio = asyncio
         self._ticket = ticket
         self._owns_ticket = ticket is None and database is None and len(databases) > 1
         self._foreign: set[Connection] = set()  # connections of the caller's own: theirs to commit
         super().__init__(**options)
-        self._is_atomic = atomic and database is None and len(databases) > 1 and not self.twophase
+        writes = role == "primary"
+        self._is_atomic = atomic and database is None and len(databases) > 1 and not self.twophase and writes
         self._files = Files(databases, asyncio=asyncio) if self._is_atomic and databases.files else None
         self._enlisted = Enlisted(databases, self._files, atomic=self._is_atomic, asyncio=asyncio)
+        self._enlisted.position = after or NOWHERE
+        self._serving = None if writes else Serving(databases, after, asyncio=asyncio)
+
+    @property
+    def position(self) -> Position:
+        """Where the logs stood when this session last committed, in the databases that it wrote and that have replicas.
+
+        A session ``after`` it sees what was written here. It includes the ``after`` of this session.
+        """
+        return self._enlisted.position
 
     def route(self, statement: Any, *, database: str | None = None) -> Route:
         """Where a statement (or a mapped class) would go, and why. Nothing runs; raises what running it would raise."""
@@ -106,6 +125,8 @@ class Session(SQLAlchemySession):
                 self._take_slots()
             if isinstance(name, Across):
                 return federated_bind(self.databases, name)
+            if self._serving is not None and self._may_connect(name):
+                return self._serving.connection(name)
             bind = self.databases.bind(name, asyncio=self._asyncio)
             if files is not None:
                 return files.bind(self, name, bind, clause, mapper)
@@ -117,7 +138,7 @@ class Session(SQLAlchemySession):
 
     def close(self) -> None:
         super().close()
-        self._release_slots()
+        self._release_connections()
 
     if not TYPE_CHECKING:  # SQLAlchemy's own signatures, with their overloads, are what callers see
 
@@ -184,7 +205,7 @@ class Session(SQLAlchemySession):
         name = self._one_of(candidates, named)
         if isinstance(candidates, Across):
             return candidates
-        if self._is_atomic and not isinstance(candidates, ReadBy):
+        if (self._is_atomic or self.databases.replicas) and not isinstance(candidates, ReadBy):
             self._enlisted.note_write(name, clause, mapper)
         return name
 
@@ -202,7 +223,8 @@ class Session(SQLAlchemySession):
 
     def _route(self, clause: Any, mapper: Any, named: str | None) -> Route:
         named = named or (named_by(clause) if clause is not None else None)
-        return self.databases.router.choose(self._candidates(clause, mapper), self.scope, named)
+        route = self.databases.router.choose(self._candidates(clause, mapper), self.scope, named)
+        return replace(route, role=self.scope.role)
 
     def _candidates(self, clause: Any, mapper: Any) -> frozenset[str]:
         if mapper is not None and not isinstance(mapper, Mapper):
@@ -224,7 +246,18 @@ class Session(SQLAlchemySession):
         elif in_greenlet():  # else nothing can connect from here, and whoever connects asks again
             await_only(ticket.take_async())
 
-    def _release_slots(self) -> None:
+    def _may_connect(self, name: str) -> bool:
+        """Whether a replica session is to get a connection: not where it is only asked for its bind.
+
+        Nor inside ``testing.rollback``, where there is one for all, unless a test wants it to be behind.
+        """
+        if self._asyncio and not in_greenlet():
+            return False
+        return not self.databases.is_taken_over or name in self.databases.replicas.simulated
+
+    def _release_connections(self) -> None:
+        if self._serving is not None:
+            self._serving.release()
         if self._owns_ticket and self._ticket is not None:
             self._ticket.release()
 
@@ -233,8 +266,16 @@ class Session(SQLAlchemySession):
 def note_participant(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
     if is_federated(connection):
         serve(connection, session)
+    elif session._serving is not None:
+        session._serving.begin(connection)
     elif transaction.parent is None and connection not in session._foreign:
         session._enlisted.begin(connection, hooked=len(session.dispatch.after_begin) > 1)
+
+
+@event.listens_for(Session, "before_flush")
+def refuse_flush_of_reader(session: Session, *_: object) -> None:
+    if session._serving is not None:
+        refuse_flush(session, REPLICA)
 
 
 @event.listens_for(Session, "after_commit")
@@ -247,7 +288,19 @@ def forget_transaction(session: Session, transaction: SessionTransaction) -> Non
     if transaction.parent is None:
         session._enlisted.forget()
         session._foreign.clear()
-        session._release_slots()
+        session._release_connections()
+
+
+@lru_cache(maxsize=100)
+def scope_of(database: str | None, atomic: bool, role: Role) -> Scope:
+    return Scope(database, atomic, role)
+
+
+def check_role(role: str, after: object) -> None:
+    if role not in get_args(Role):
+        raise ConfigurationError(f"role is one of {', '.join(map(repr, get_args(Role)))}.")
+    if after is not None and not isinstance(after, Position):
+        raise ConfigurationError("after= takes a Position: session.position, or Position.parse(text).")
 
 
 def named_by(clause: Any) -> str | None:

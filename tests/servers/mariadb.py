@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -55,32 +56,33 @@ def start() -> MariaDB:
     return start_private()
 
 
-def start_private() -> MariaDB:
-    """One more MariaDB, of ours whatever the environment says."""
-    return _start_private(find_or_install(MARIADB))
+def start_private(**settings: str) -> MariaDB:
+    """One more MariaDB, of ours whatever the environment says, with these settings besides those of all tests."""
+    return _start_private(find_or_install(MARIADB), settings)
 
 
 def _given(url: URL) -> URL:
     return url.set(drivername=url.get_backend_name())
 
 
-def _start_private(programs: Programs) -> MariaDB:
+def _start_private(programs: Programs, settings: Mapping[str, str]) -> MariaDB:
     directory = PrivateDirectory("mariadb", inside=for_data())
     try:
-        return _start_in(directory, programs)
+        return _start_in(directory, programs, settings)
     except BaseException:
         directory.remove()
         raise
 
 
-def _start_in(directory: PrivateDirectory, programs: Programs) -> MariaDB:
+def _start_in(directory: PrivateDirectory, programs: Programs, settings: Mapping[str, str]) -> MariaDB:
     port, environment = free_port(), programs.environment(directory.path)
     places = [f"--basedir={programs.prefix}", f"--datadir={directory.path / 'data'}"]
     _initialise(programs, places, directory.path, environment)
     accounts = directory.path / "accounts.sql"
     accounts.write_text(ACCOUNTS)
     server_account().own(accounts)
-    options = [f"--{name}={value}" for name, value in SETTINGS.items()]
+    given = {name.replace("_", "-"): value for name, value in settings.items()}
+    options = [f"--{name}={value}" for name, value in {**SETTINGS, **given}.items()]
     files = [f"--socket={directory.path / 'socket'}", f"--init-file={accounts}", f"--pid-file={directory.path / 'pid'}"]
     command: list[str | Path] = [programs.server, "--no-defaults", *places, f"--port={port}", *files, *options]
     server = MariaDB(

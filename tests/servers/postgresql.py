@@ -74,7 +74,7 @@ def _given(url: URL) -> URL:
 def _start_private(programs: Programs, settings: Mapping[str, str]) -> PostgreSQL:
     directory = PrivateDirectory("postgresql", inside=for_data())
     try:
-        return _start_in(directory, _executable(programs), settings)
+        return _start_in(directory, executable(programs), settings)
     except BaseException:
         directory.remove()
         raise
@@ -104,7 +104,7 @@ def _initialise(programs: Programs, data: Path, environment: dict[str, str]) -> 
     server_account().run(command, cwd=data.parent, env=environment)
 
 
-def _executable(programs: Programs) -> Programs:
+def executable(programs: Programs) -> Programs:
     """The programs as they are, or a copy: PostgreSQL refuses root, and nobody else may see into root's directories."""
     if server_account().can_execute(programs.server):
         return programs

@@ -12,7 +12,7 @@ from sqlalchemy.orm.interfaces import ORMOption
 from examples.shop.analytics_models import Event, Order
 from examples.shop.auditing import Audited
 from examples.shop.schemas import Id, NewOrder, NewUser, OrderRow, ProductRow, UserHistory, UserRow
-from examples.shop.sessions import SessionDep, SyncSessionDep
+from examples.shop.sessions import ReadDep, SessionDep, SyncSessionDep
 from examples.shop.shop_models import Product, User
 from manybase import AsyncSession
 
@@ -22,11 +22,11 @@ Found = TypeVar("Found", User, Product)
 
 @router.get("/users", response_model=list[UserRow])
 async def list_users(
-    session: SessionDep,
+    session: ReadDep,
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Sequence[User]:
-    """A page of users, in the order in which they came."""
+    """A page of users, in the order in which they came; from a replica of `shop`, where there is one."""
     return (await session.scalars(select(User).where(User.id > after).order_by(User.id).limit(limit))).all()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio as aio
 from dataclasses import asdict
 from typing import Any
 
@@ -10,9 +11,13 @@ from manybase.cli import outcomes, printing, risks
 from manybase.cli.answers import Answer
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError
+from manybase.health import Health
 from manybase.migrations import Drift, Outcome, State
+from manybase.replica_health import ReplicaHealth
 
 DONE, FAILED, PARTLY = 0, 1, 3
+SECONDS = 5.0  # until a server counts as silent
+REPLICA_COLUMNS = ("replica", "role", "state", "behind", "by position")
 COLUMNS = ("database", "current", "head", "pending", "lock", "drift")
 Names = list[str] | None
 
@@ -26,8 +31,13 @@ def status(databases: Databases, names: Names, *, quick: bool, jobs: int) -> Ans
     silent = {**found.failed, **{name: error for name, error in drift.failed.items() if not is_incomparable(error)}}
     code = PARTLY if silent else FAILED if behind else DONE
     order = in_order(databases, [*found.done, *found.failed])
+    replicas = replicas_of(databases, order)
     document: dict[str, Any] = {
-        "databases": [described(found.done[name], drift, quick=quick) for name in order if name in found.done],
+        "databases": [
+            described(found.done[name], drift, quick=quick) | with_replicas(replicas, name)
+            for name in order
+            if name in found.done
+        ],
         "failed": outcomes.failures(silent),
     }
     if silent:
@@ -36,9 +46,32 @@ def status(databases: Databases, names: Names, *, quick: bool, jobs: int) -> Ans
     def tell() -> None:
         rows = [row(name, found, drift, quick=quick) for name in order]
         printing.table(COLUMNS[:-1] if quick else COLUMNS, rows)
+        if replicas:
+            printing.table(REPLICA_COLUMNS, [cells_of(each) for found in replicas.values() for each in found])
         complain_of(silent)
 
     return Answer(document, tell, code)
+
+
+def replicas_of(databases: Databases, names: list[str]) -> dict[str, tuple[ReplicaHealth, ...]]:
+    """What their replicas say right now, of those that have any."""
+    asked = [name for name in names if name in databases.replicas]
+    found = aio.run(Health(databases, timeout=SECONDS).check_all(asked)) if asked else []
+    return {each.database: each.replicas or told_nothing(databases, each.database) for each in found}
+
+
+def told_nothing(databases: Databases, name: str) -> tuple[ReplicaHealth, ...]:
+    return tuple(ReplicaHealth(each, None, "unknown") for each in databases.replicas[name].states)
+
+
+def with_replicas(replicas: dict[str, tuple[ReplicaHealth, ...]], name: str) -> dict[str, Any]:
+    return {"replicas": [asdict(each) for each in replicas[name]]} if name in replicas else {}
+
+
+def cells_of(replica: ReplicaHealth) -> list[str]:
+    seconds, lag = replica.lag_seconds, replica.lag
+    behind = ["" if seconds is None else f"{seconds:.1f} s", "" if lag is None else str(lag)]
+    return [replica.replica, replica.role or "none", replica.state, *behind]
 
 
 def row(name: str, found: Outcome[State], drift: Outcome[Drift], *, quick: bool) -> list[str]:

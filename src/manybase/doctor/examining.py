@@ -11,6 +11,7 @@ from manybase.connecting import capacity
 from manybase.doctor import mysql, postgresql, sqlite
 from manybase.doctor.facts import Check, Facts
 from manybase.doctor.findings import Finding
+from manybase.doctor.replicas import examine_replicas
 from manybase.engines import Databases
 from manybase.health import kind_of
 from manybase.participants import MYSQL, url_of
@@ -33,6 +34,7 @@ def examine(databases: Databases, name: str, *, asyncio: bool) -> Facts:
             facts.answers = True
             for check in CHECKS.get(connection.dialect.name, ()):
                 run(check, connection, facts)
+            facts.findings.extend(examine_replicas(databases, name, connection, asyncio=asyncio))
     except (SQLAlchemyError, OSError) as error:
         return failed(databases, name, error)
     return facts

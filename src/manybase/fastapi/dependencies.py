@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from inspect import signature
 from typing import Any
@@ -13,19 +14,29 @@ from starlette.requests import HTTPConnection
 
 from manybase import AsyncSession, ConfigurationError, Databases, Session
 from manybase.fastapi.finishing import finish, in_thread, released_by_threads
+from manybase.fastapi.positions import position_of
 from manybase.fastapi.problems import note_session, problem, raise_answer
-from manybase.fastapi.reading import refuse_writes
 from manybase.fastapi.tickets import RequestTicket, Uses, remember
+from manybase.reading import refuse_writes
+from manybase.scope import Role
+from manybase.session import check_role
 
 Choose = Callable[..., Any] | None
 Choice = str | Choose
+RoleChoice = Role | Callable[..., Any]
 Dependency = Callable[..., AsyncIterator[Any]]
+STREAMING = "A streaming session only reads, and never commits. Write through a session_dependency."
 THE_ONLY_ONE: Any = object()  # not None, which is what a dependency that chose nothing returns
 OPTIONS: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
 
 
 def session_dependency(
-    databases: Databases, *, database: Choice = None, choices: Sequence[str] | None = None, atomic: bool = True
+    databases: Databases,
+    *,
+    database: Choice = None,
+    choices: Sequence[str] | None = None,
+    role: RoleChoice = "primary",
+    atomic: bool = True,
 ) -> Any:
     """An ``AsyncSession`` for one request: ``Annotated[AsyncSession, session_dependency(databases)]``.
 
@@ -35,28 +46,60 @@ def session_dependency(
 
     ``database`` pins it: a declared name, or a dependency of yours that returns one for this request. What such a
     dependency may return are the ``choices``, by default the databases declared with ``shared_models=True``; anything
-    else is a 404. ``atomic=False`` commits one database after the other, and may tear. Equal arguments give the same
-    dependency, thus one session per request; its ``.dependency`` is the key for ``app.dependency_overrides``.
+    else is a 404. ``role="replica"`` reads from replicas, after the position that ``PositionMiddleware`` has found; a
+    dependency of yours may choose the role, as ``by_method`` does. ``atomic=False`` commits one database after the
+    other, and may tear. Equal arguments give the same dependency, thus one session per request; its ``.dependency`` is
+    the key for ``app.dependency_overrides``.
     """
     uses = uses_of(databases, database, choices)
-    return Depends(async_dependency(uses, database if callable(database) else None, atomic), scope="function")
+    chosen = Chosen.of(database, role)
+    return Depends(async_dependency(uses, chosen, atomic), scope="function")
 
 
 def sync_session_dependency(
-    databases: Databases, *, database: Choice = None, choices: Sequence[str] | None = None, atomic: bool = True
+    databases: Databases,
+    *,
+    database: Choice = None,
+    choices: Sequence[str] | None = None,
+    role: RoleChoice = "primary",
+    atomic: bool = True,
 ) -> Any:
     """As ``session_dependency``, a sync ``Session`` for a ``def`` route. Waiting for a connection takes no thread."""
     uses = uses_of(databases, database, choices)
-    return Depends(sync_dependency(uses, database if callable(database) else None, atomic), scope="function")
+    chosen = Chosen.of(database, role)
+    return Depends(sync_dependency(uses, chosen, atomic), scope="function")
 
 
-def streaming_dependency(databases: Databases, *, database: Choice = None, choices: Sequence[str] | None = None) -> Any:
+def streaming_dependency(
+    databases: Databases,
+    *,
+    database: Choice = None,
+    choices: Sequence[str] | None = None,
+    role: RoleChoice = "primary",
+) -> Any:
     """An ``AsyncSession`` that stays open until a streamed response has been sent, for reading only.
 
     It never commits: flushes and INSERT, UPDATE and DELETE raise ``ReadOnlyError``.
     """
     uses = uses_of(databases, database, choices)
-    return Depends(streaming(uses, database if callable(database) else None), scope="request")
+    return Depends(streaming(uses, Chosen.of(database, role)), scope="request")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the dependencies of the user's choose for each request, and the role where none does."""
+
+    database: Choose
+    role: Role
+    role_of: Choose
+
+    @classmethod
+    def of(cls, database: Choice, role: RoleChoice) -> Chosen:
+        choose = database if callable(database) else None
+        if callable(role):
+            return cls(choose, "primary", role)
+        check_role(role, None)
+        return cls(choose, role, None)
 
 
 def uses_of(databases: Databases, database: Choice, choices: Sequence[str] | None) -> Uses:
@@ -80,11 +123,14 @@ def uses_of(databases: Databases, database: Choice, choices: Sequence[str] | Non
 
 
 @cache
-def async_dependency(uses: Uses, choose: Choose, atomic: bool) -> Dependency:
-    async def session(connection: HTTPConnection, name: Any = THE_ONLY_ONE) -> AsyncIterator[AsyncSession]:
+def async_dependency(uses: Uses, chosen: Chosen, atomic: bool) -> Dependency:
+    async def session(
+        connection: HTTPConnection, name: Any = THE_ONLY_ONE, role: Any = chosen.role
+    ) -> AsyncIterator[AsyncSession]:
         database = pinned(uses, name)
         ticket = RequestTicket.of(connection, session, database)
-        current = AsyncSession(uses.databases, database=database, atomic=atomic, ticket=ticket.enter(), **OPTIONS)
+        options = {**OPTIONS, **options_of(connection, role), "atomic": atomic}
+        current = AsyncSession(uses.databases, database=database, ticket=ticket.enter(), **options)
         note_session(current.sync_session, connection)
         try:
             yield current
@@ -96,15 +142,18 @@ def async_dependency(uses: Uses, choose: Choose, atomic: bool) -> Dependency:
         except Exception as error:
             raise_answer(error, connection, committing=True)
 
-    return remember(choosing(session, choose), uses, scope="function", asyncio=True)
+    return remember(choosing(session, chosen), uses, scope="function", asyncio=True)
 
 
 @cache
-def sync_dependency(uses: Uses, choose: Choose, atomic: bool) -> Dependency:
-    async def session(connection: HTTPConnection, name: Any = THE_ONLY_ONE) -> AsyncIterator[Session]:
+def sync_dependency(uses: Uses, chosen: Chosen, atomic: bool) -> Dependency:
+    async def session(
+        connection: HTTPConnection, name: Any = THE_ONLY_ONE, role: Any = chosen.role
+    ) -> AsyncIterator[Session]:
         database = pinned(uses, name)
         ticket = RequestTicket.of(connection, session, database)
-        current = Session(uses.databases, database=database, atomic=atomic, ticket=ticket.enter(), **OPTIONS)
+        options = {**OPTIONS, **options_of(connection, role), "atomic": atomic}
+        current = Session(uses.databases, database=database, ticket=ticket.enter(), **options)
         note_session(current, connection)
         try:
             await ticket.take()  # here, not in the route: there it would hold one of the worker threads
@@ -120,16 +169,19 @@ def sync_dependency(uses: Uses, choose: Choose, atomic: bool) -> Dependency:
         except Exception as error:
             raise_answer(error, connection, committing=True)
 
-    return remember(choosing(session, choose), uses, scope="function", asyncio=False)
+    return remember(choosing(session, chosen), uses, scope="function", asyncio=False)
 
 
 @cache
-def streaming(uses: Uses, choose: Choose) -> Dependency:
-    async def session(connection: HTTPConnection, name: Any = THE_ONLY_ONE) -> AsyncIterator[AsyncSession]:
+def streaming(uses: Uses, chosen: Chosen) -> Dependency:
+    async def session(
+        connection: HTTPConnection, name: Any = THE_ONLY_ONE, role: Any = chosen.role
+    ) -> AsyncIterator[AsyncSession]:
         database = pinned(uses, name)
         ticket = RequestTicket.of(connection, session, database)
-        current = AsyncSession(uses.databases, database=database, ticket=ticket.enter(), **OPTIONS)
-        refuse_writes(current.sync_session)
+        options = {**OPTIONS, **options_of(connection, role)}
+        current = AsyncSession(uses.databases, database=database, ticket=ticket.enter(), **options)
+        refuse_writes(current.sync_session, STREAMING, uses.databases.router)
         try:
             yield current
         except Exception as error:
@@ -137,14 +189,22 @@ def streaming(uses: Uses, choose: Choose) -> Dependency:
         finally:
             await finish(close(current, ticket))
 
-    return remember(choosing(session, choose), uses, scope="request", asyncio=True)
+    return remember(choosing(session, chosen), uses, scope="request", asyncio=True)
 
 
-def choosing(dependency: Dependency, choose: Choose) -> Dependency:
-    """Let FastAPI see ``name`` as what ``choose`` returns; without a choice it must not become a query parameter."""
+def options_of(connection: HTTPConnection, role: Role) -> dict[str, Any]:
+    """What a session gets from the request: its role, and what it has to have seen."""
+    return {"role": role, "after": position_of(connection.scope)}
+
+
+def choosing(dependency: Dependency, chosen: Chosen) -> Dependency:
+    """Let FastAPI see as parameters what is chosen for a request; nothing else must become a query parameter."""
     seen = signature(dependency)
-    name = [] if choose is None else [seen.parameters["name"].replace(default=Depends(choose))]
-    dependency.__signature__ = seen.replace(parameters=[seen.parameters["connection"], *name])  # type: ignore[attr-defined]
+    choices = {"name": chosen.database, "role": chosen.role_of}
+    given = [
+        seen.parameters[name].replace(default=Depends(choose)) for name, choose in choices.items() if choose is not None
+    ]
+    dependency.__signature__ = seen.replace(parameters=[seen.parameters["connection"], *given])  # type: ignore[attr-defined]
     return dependency
 
 

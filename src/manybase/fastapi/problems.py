@@ -9,7 +9,7 @@ from sqlalchemy import exc as sa_exc
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketState
 
-from manybase import AtomicityError, InDoubtError, NotCommitted, PartialCommitError, Session
+from manybase import AtomicityError, InDoubtError, NoReplica, NotCommitted, PartialCommitError, Session
 from manybase.refusals import is_conflict
 from manybase.wire import mysql_code, sqlstate
 
@@ -61,6 +61,8 @@ def answer(error: Exception, *, reading: bool, committing: bool, changed: bool =
         )
     if isinstance(error, NotCommitted) and not isinstance(error, AtomicityError):
         return failed("The databases could not commit together.", changed)
+    if isinstance(error, NoReplica):
+        return failed("No replica can serve.", changed)
     if isinstance(error, sa_exc.TimeoutError):
         return failed("The database is busy.", changed)
     if not isinstance(error, sa_exc.DBAPIError):

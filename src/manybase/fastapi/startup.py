@@ -16,6 +16,7 @@ from manybase.fastapi.finishing import finished, in_thread
 from manybase.fastapi.routes import dependants, dependencies_of
 from manybase.fastapi.tickets import known
 from manybase.recovering import recovering
+from manybase.watching import watching
 
 PATIENCE = 30  # seconds that a shutdown waits for commits; a database that does not answer must not keep it for ever
 
@@ -33,9 +34,10 @@ def lifespan(databases: Databases, *, migrations: Migrations = "off", recovery: 
     ``PendingMigrations``, ``DestructiveMigration`` where a revision would lose data, or another ``MigrationError`` that
     names the database. Inside ``manybase.testing.rollback`` neither is done: there the tables are those of the tests.
 
-    While the application runs it ends what atomic commits have left in doubt (``manybase.recovering``);
-    ``recovery=False`` leaves that to somebody else. Raises ``ConfigurationError`` where a declaration or a route is
-    wrong. ``request.state.databases`` is ``databases``. For a lifespan of your own, use ``running``.
+    While the application runs it looks at the replicas (``manybase.watching``), and ends what atomic commits have left
+    in doubt (``manybase.recovering``); ``recovery=False`` leaves the latter to somebody else. Raises
+    ``ConfigurationError`` where a declaration or a route is wrong. ``request.state.databases`` is ``databases``. For a
+    lifespan of your own, use ``running``.
     """
     check_migrations(migrations)
 
@@ -59,7 +61,7 @@ async def running(
     check_migrations(migrations)
     databases.load()
     try:
-        async with recovering(databases) if recovery else nullcontext():
+        async with recovering(databases) if recovery else nullcontext(), watching(databases):
             await migrate(
                 databases, migrations
             )  # recovery runs: what is in doubt keeps locks that a revision waits for

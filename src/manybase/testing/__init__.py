@@ -1,7 +1,9 @@
-"""What a program's tests need: everything rolled back, commits that fail where you like. Not for production."""
+"""What a program's tests need: everything rolled back, commits that fail where you like,
+replicas that are behind. Not for production."""
 
 from manybase.testing.failing import Failure, fail_at
+from manybase.testing.lagging import lag
 from manybase.testing.outer import RollbackConflict
 from manybase.testing.rollback import rollback
 
-__all__ = ["Failure", "RollbackConflict", "fail_at", "rollback"]
+__all__ = ["Failure", "RollbackConflict", "fail_at", "lag", "rollback"]

@@ -1,0 +1,70 @@
+"""Packets: several statements in one round trip, each with an answer of its own, where the driver can: psycopg."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.util import await_only
+
+PSYCOPG = ("psycopg", "psycopg_async")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """To one statement: rows of text, or the error."""
+
+    rows: tuple[tuple[str | None, ...], ...] = ()
+    error: Exception | None = None
+
+    @property
+    def row(self) -> tuple[str | None, ...] | None:
+        return self.rows[0] if self.rows else None
+
+
+def can_send(connection: Connection) -> bool:
+    return connection.dialect.driver in PSYCOPG
+
+
+def send(connection: Connection, sql: str) -> list[Answer]:
+    """The answers to several statements without parameters, up to the first error. Raises where the connection breaks.
+
+    As the server, and not psycopg, knows whether a transaction is open, BEGIN and COMMIT may be among them.
+    """
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.is_async:
+        results = await_only(driver.wait(exchange(driver, sql)))
+    else:
+        results = driver.wait(exchange(driver, sql))
+    return [answer_of(driver, result) for result in results]
+
+
+def exchange(driver: Any, sql: str) -> Generator[Any, Any, list[Any]]:
+    # psycopg's own execute() raises the error of one statement as if it were that of all, and a COMMIT that succeeded
+    # would seem to have failed. Connection.wait() and the module psycopg.pq are documented; generators.execute(), there
+    # since 3.0, is what they are for, and is not. test_commit_positions.py fails when it changes.
+    from psycopg import generators
+
+    driver.pgconn.send_query(sql.encode())
+    results: list[Any] = yield from generators.execute(driver.pgconn)
+    return results
+
+
+def answer_of(driver: Any, result: Any) -> Answer:
+    from psycopg import errors, pq
+
+    if result.status == pq.ExecStatus.TUPLES_OK:
+        rows = (
+            tuple(text_of(result.get_value(row, column)) for column in range(result.nfields))
+            for row in range(result.ntuples)
+        )
+        return Answer(tuple(rows))
+    if result.status in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY):
+        return Answer()
+    return Answer(error=errors.error_from_result(result, encoding=driver.info.encoding))
+
+
+def text_of(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
