@@ -1,0 +1,116 @@
+"""Hunted: selects that once gave other rows over two databases than in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, func, join, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Session as PlainSession
+
+from manybase import Database, Databases, Session
+
+
+class Here(DeclarativeBase):
+    pass
+
+
+class There(DeclarativeBase):
+    pass
+
+
+class Customer(Here):
+    __tablename__ = "customers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    points: Mapped[int | None]
+
+
+class Note(Here):
+    __tablename__ = "notes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    customer_id: Mapped[int]
+
+
+class Order(There):
+    __tablename__ = "orders"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    customer_id: Mapped[int]
+    name: Mapped[str]
+    paid: Mapped[bool | None]
+    x: Mapped[int | None]
+    y: Mapped[int | None]
+
+
+class Item(There):
+    __tablename__ = "items"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int]
+
+
+def rows() -> list[Any]:
+    return [
+        Customer(id=1, name="a\0b", points=1),
+        Customer(id=2, name="c", points=5),
+        Customer(id=3, name="d", points=None),
+        Note(id=1, customer_id=1),
+        Note(id=2, customer_id=2),
+        Order(id=11, customer_id=1, name="a\0b", paid=True, x=7, y=8),
+        Order(id=12, customer_id=1, name="c", paid=None, x=1, y=8),
+        Order(id=13, customer_id=2, name="e", paid=False, x=1, y=None),
+        Item(id=21, order_id=11),
+        Item(id=22, order_id=11),
+        Item(id=23, order_id=13),
+    ]
+
+
+class Pair:
+    """Two files, and one with the same rows."""
+
+    def __init__(self, directory: Path) -> None:
+        urls = {name: f"sqlite:///{directory / name}.db" for name in ("here", "there", "both")}
+        self.databases = Databases(
+            Database("here", urls["here"], models=Here), Database("there", urls["there"], models=There)
+        )
+        self.both = create_engine(urls["both"])
+        for base, name in ((Here, "here"), (There, "there")):
+            engine = create_engine(urls[name])
+            for each in (engine, self.both):
+                base.metadata.create_all(each)
+                with PlainSession(each) as session:
+                    session.add_all(row for row in rows() if isinstance(row, base))
+                    session.commit()
+            engine.dispose()
+
+    def expected(self, statement: Any) -> list[tuple[Any, ...]]:
+        with PlainSession(self.both) as session:
+            return sorted(map(tuple, session.execute(statement)), key=repr)
+
+    def actual(self, statement: Any, executor: str) -> list[tuple[Any, ...]]:
+        with Session(self.databases) as session:
+            found = session.execute(statement, execution_options={"federation_executor": executor})
+            return sorted(map(tuple, found), key=repr)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    made = Pair(tmp_path)
+    yield made
+    made.databases.dispose()
+    made.both.dispose()
+
+
+executors = pytest.mark.parametrize("executor", ["python", "duckdb"])
+
+
+@executors
+def test_a_table_of_which_no_column_is_used(pair: Pair, executor: str) -> None:
+    statement = select(func.sum(Customer.id), func.count()).select_from(join(Order, Customer, Customer.points > 2))
+    assert pair.expected(statement) == pair.actual(statement, executor)
