@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, func, join, select
+from sqlalchemy import case, create_engine, func, join, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.orm import Session as PlainSession
 
@@ -113,4 +113,12 @@ executors = pytest.mark.parametrize("executor", ["python", "duckdb"])
 @executors
 def test_a_table_of_which_no_column_is_used(pair: Pair, executor: str) -> None:
     statement = select(func.sum(Customer.id), func.count()).select_from(join(Order, Customer, Customer.points > 2))
+    assert pair.expected(statement) == pair.actual(statement, executor)
+
+
+@executors
+def test_two_cases_that_have_the_same_parts(pair: Pair, executor: str) -> None:
+    first = case((Order.paid, Order.x), else_=Order.y)
+    second = case((Order.x, Order.y), value=Order.paid)
+    statement = select(Customer.id, first, second).join_from(Customer, Order, Order.customer_id == Customer.id)
     assert pair.expected(statement) == pair.actual(statement, executor)
