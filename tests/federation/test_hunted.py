@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import case, create_engine, func, join, select
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import case, create_engine, func, join, outerjoin, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from sqlalchemy.orm import Session as PlainSession
 
 from manybase import Database, Databases, Session
@@ -121,4 +121,16 @@ def test_two_cases_that_have_the_same_parts(pair: Pair, executor: str) -> None:
     first = case((Order.paid, Order.x), else_=Order.y)
     second = case((Order.x, Order.y), value=Order.paid)
     statement = select(Customer.id, first, second).join_from(Customer, Order, Order.customer_id == Customer.id)
+    assert pair.expected(statement) == pair.actual(statement, executor)
+
+
+@executors
+def test_an_anti_join_beside_a_join_of_the_same_database(pair: Pair, executor: str) -> None:
+    other, item = aliased(Order), aliased(Item)
+    without = outerjoin(Order, Item, Order.x == 1)
+    inner = join(without, other, (other.id == Order.id) & Item.id.is_(None))
+    inner = outerjoin(inner, item, item.order_id == Order.id)
+    statement = select(Customer.id, Order.id, item.id).select_from(
+        join(Customer, inner, Customer.id == Order.customer_id)
+    )
     assert pair.expected(statement) == pair.actual(statement, executor)
