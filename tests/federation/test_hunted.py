@@ -10,8 +10,10 @@ import pytest
 from sqlalchemy import case, create_engine, func, join, outerjoin, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from sqlalchemy.orm import Session as PlainSession
+from sqlalchemy.orm import join as orm_join
 
 from manybase import Database, Databases, Session
+from manybase.federation import staging
 
 
 class Here(DeclarativeBase):
@@ -134,3 +136,32 @@ def test_an_anti_join_beside_a_join_of_the_same_database(pair: Pair, executor: s
         join(Customer, inner, Customer.id == Order.customer_id)
     )
     assert pair.expected(statement) == pair.actual(statement, executor)
+
+
+@executors
+def test_keys_that_no_list_can_hold(pair: Pair, executor: str) -> None:
+    statement = select(Customer.id, Order.id).join_from(Customer, Order, Order.name == Customer.name)
+    assert pair.expected(statement) == pair.actual(statement, executor)
+
+
+@executors
+def test_an_outer_join_with_an_alias_of_a_subquery_that_has_parameters(pair: Pair, executor: str) -> None:
+    some = aliased(Customer, select(Customer).where(Customer.points > 0).subquery())
+    notes = orm_join(Note, some, Note.customer_id == some.id, isouter=True)
+    statement = select(some.id, Note.id, Order.id, some.name).select_from(
+        orm_join(notes, Order, Order.customer_id == some.points, isouter=True)
+    )
+    assert pair.expected(statement) == pair.actual(statement, executor)
+
+
+def test_fragments_on_one_connection_are_not_fetched_at_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs: list[int] = []
+    together = staging.run_together
+
+    def counted(those: Any, **options: Any) -> None:
+        jobs.append(len(those))
+        together(those, **options)
+
+    monkeypatch.setattr(staging, "run_together", counted)
+    pair.actual(select(Customer.id, Order.id).join_from(Customer, Order, Customer.points < Order.x), "duckdb")
+    assert {1} == set(jobs)
