@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import case, create_engine, func, join, outerjoin, select
+from sqlalchemy import case, create_engine, except_, exists, func, join, outerjoin, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from sqlalchemy.orm import Session as PlainSession
 from sqlalchemy.orm import join as orm_join
@@ -165,3 +165,33 @@ def test_fragments_on_one_connection_are_not_fetched_at_once(pair: Pair, monkeyp
     monkeypatch.setattr(staging, "run_together", counted)
     pair.actual(select(Customer.id, Order.id).join_from(Customer, Order, Customer.points < Order.x), "duckdb")
     assert {1} == set(jobs)
+
+
+def test_exists_of_different_rows_beyond_an_offset(pair: Pair) -> None:
+    mine = select(Order.x).where(Order.customer_id == Customer.id).distinct().offset(1)
+    statement = select(Customer.id).where(mine.exists())
+    assert pair.expected(statement) == pair.actual(statement, "duckdb")
+
+
+def test_exists_of_what_another_select_does_not_have(pair: Pair) -> None:
+    mine = select(Order.x).where(Order.customer_id == Customer.id, Order.paid)
+    others = select(Item.order_id - 4).where(Item.id > Customer.id)
+    statement = select(Customer.id).where(exists(except_(mine, others).scalar_subquery()))
+    assert pair.expected(statement) == pair.actual(statement, "duckdb")
+
+
+@executors
+def test_groups_by_an_expression_of_two_databases(pair: Pair, executor: str) -> None:
+    key = func.coalesce(Customer.points, Order.y)
+    statement = (
+        select(key, func.max(Customer.id), func.min(Order.id))
+        .join_from(Customer, Order, Order.customer_id == Customer.id)
+        .group_by(key)
+    )
+    assert pair.expected(statement) == pair.actual(statement, executor)
+
+
+def test_an_aggregate_of_a_subquery_that_refers_to_its_rows(pair: Pair) -> None:
+    most = select(func.max(Order.x)).where(Order.customer_id == Customer.id).scalar_subquery()
+    statement = select(Customer.name, func.sum(most)).group_by(Customer.name)
+    assert pair.expected(statement) == pair.actual(statement, "duckdb")
