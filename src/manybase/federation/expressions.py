@@ -11,6 +11,7 @@ from sqlalchemy import (
     BinaryExpression,
     BindParameter,
     BooleanClauseList,
+    Case,
     Cast,
     ClauseElement,
     CollectionAggregate,
@@ -239,6 +240,8 @@ def are_same(first: Any, second: Any) -> bool:
         return bool(first.name == second.name and first.table is not None and hash(first.table) == hash(second.table))
     if isinstance(first, BindParameter):
         return bool(first.key == second.key)
+    if isinstance(first, Case) and (first.value is None) is not (second.value is None):
+        return False
     if any(said(getattr(first, name, None)) != said(getattr(second, name, None)) for name in SAID):
         return False
     mine, others = list(first.get_children()), list(second.get_children())
@@ -251,7 +254,7 @@ KNOWN = frozenset(
     null true type_coerce typeclause unary
     """.split()  # noqa: SIM905
 )
-SAID = ("operator", "modifier", "name", "field", "type")  # what an expression says beside its parts
+SAID = ("operator", "modifier", "modifiers", "name", "field", "type")  # what an expression says beside its parts
 
 
 def said(value: Any) -> Any:

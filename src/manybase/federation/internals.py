@@ -77,6 +77,11 @@ def as_core(statement: Any) -> Any:
     return statement
 
 
+def bare(source: Any) -> Any:
+    """A FROM element without what the ORM has noted at it; it is equal to itself with that, but no copy of both is."""
+    return source._deannotate()
+
+
 def columns_of(compile_state: Any) -> list[ColumnElement[Any]]:
     """What a SELECT selects, one for each column of its result."""
     return [entry[3] for entry in compile_state.columns_plus_names]

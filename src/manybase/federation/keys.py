@@ -103,16 +103,24 @@ def packed(keys: Collection[Any]) -> str:
     return json.dumps(list(keys), separators=(",", ":"))
 
 
-def usable(keys: Collection[Any], inner: ColumnElement[Any]) -> list[Any] | None:
+def usable(keys: Collection[Any], inner: ColumnElement[Any], dialect: Dialect) -> list[Any] | None:
     """The keys that a column of such a type can equal; None where that cannot be told of one of them."""
     kind = kind_of(inner.type)
     if kind is int:
         return whole_numbers(keys)
     if kind is str:
-        return [key for key in keys if "\0" not in key] if all(type(key) is str for key in keys) else None
+        return texts(keys, holds_nul=dialect.name != "postgresql")
     if kind is None or not all(type(key) is kind for key in keys):
         return None
     return list(keys)
+
+
+def texts(keys: Collection[Any], *, holds_nul: bool) -> list[str] | None:
+    """None where one of them could be there, and cannot be sent."""
+    if not all(type(key) is str for key in keys):
+        return None
+    found = [key for key in keys if "\0" not in key]
+    return None if holds_nul and len(found) < len(keys) else found
 
 
 def whole_numbers(keys: Collection[Any]) -> list[int] | None:

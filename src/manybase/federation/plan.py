@@ -25,6 +25,7 @@ class Scope:
     whole: Fragment | None = None  # one database answers all of it
     grouping: list[Any] | None = None  # the expressions of GROUP BY; empty where aggregates make one row of all
     rolls_up: bool = False
+    in_aggregate: int = 0  # where the SELECT within it stands that is being rendered
     selects_nothing: bool = False  # EXISTS: only whether there are rows matters
 
 

@@ -112,6 +112,8 @@ class Planning:
     def visit_select(self, select_stmt: Any, *arguments: Any, **options: Any) -> Any:
         depth, in_aggregate = len(self._scopes), self._in_aggregate
         self._visiting.append(select_stmt)
+        if self._scopes:
+            self._scopes[-1].in_aggregate = in_aggregate
         self._in_aggregate, exists, self._in_exists = 0, self._in_exists, False
         self._only_exists.append(exists)
         try:
@@ -121,6 +123,10 @@ class Planning:
             self._only_exists.pop()
             self._in_aggregate = in_aggregate
             del self._scopes[depth:]
+
+    def visit_compound_select(self, cs: Any, *arguments: Any, **options: Any) -> Any:
+        self._in_exists = False  # what its parts select matters
+        return super().visit_compound_select(cs, *arguments, **options)  # type: ignore[misc]
 
     def visit_cte(self, cte: Any, *arguments: Any, **options: Any) -> Any:
         self._open_ctes.append(cte)
@@ -159,7 +165,8 @@ class Planning:
             for column in scope.columns:
                 scope.whole.outputs.append(Output(f"c{len(scope.whole.outputs)}", column, column.type))
         self._scopes.append(scope)
-        scope.selects_nothing = self._only_exists[-1] and scope.grouping is None and scope.whole is None
+        counts = internals.is_distinct(select) and internals.is_limited(select)
+        scope.selects_nothing = self._only_exists[-1] and scope.grouping is None and scope.whole is None and not counts
         return froms
 
     def _compose_select_body(
@@ -350,6 +357,13 @@ class Planning:
 
     # ---- rendering
 
+    def group_by_clause(self, select: Any, **options: Any) -> Any:
+        """The groupings are computed for each row."""
+        if not self._scopes or self._scopes[-1].whole is not None:
+            return super().group_by_clause(select, **options)  # type: ignore[misc]
+        with self._inside(self._scopes[-1].nullable):
+            return super().group_by_clause(select, **options)  # type: ignore[misc]
+
     def _text_of(self, node: Node, **options: Any) -> str:
         if isinstance(node, Fragment):
             return node.name
@@ -463,7 +477,8 @@ class Planning:
         output = fragment.output(expression)
         output.uses += 1
         text = f"{fragment.name}.{output.name}"
-        grouped = scope.grouping is not None and not self._in_aggregate and not self._is_grouped(scope, expression)
+        in_aggregate = self._in_aggregate if scope is self._scopes[-1] else scope.in_aggregate
+        grouped = scope.grouping is not None and not in_aggregate and not self._is_grouped(scope, expression)
         return f"FIRST({text})" if grouped else text
 
     @contextmanager

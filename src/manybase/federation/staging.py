@@ -15,6 +15,7 @@ from sqlalchemy import (
     Dialect,
     Integer,
     SelectBase,
+    Subquery,
     bindparam,
     literal,
     literal_column,
@@ -122,10 +123,14 @@ class Staging:
         self.run(*((fetched, part) for fetched, part in parts if part is not None))
 
     def run(self, *parts: tuple[Fetched, Part]) -> None:
-        jobs, here = list[Job](), list[Job]()  # a connection to SQLite may be bound to its thread
+        shared: dict[int, list[tuple[Fetched, Part]]] = {}  # SQLite files may be attached to one connection
         for fetched, part in parts:
-            stays = part.connection.dialect.name == "sqlite"
-            (here if stays else jobs).append(partial(self.collect, fetched, part))
+            driver = part.connection.connection.dbapi_connection
+            shared.setdefault(id(driver), []).append((fetched, part))
+        jobs, here = list[Job](), list[Job]()  # a connection to SQLite may be bound to its thread
+        for those in shared.values():
+            stays = those[0][1].connection.dialect.name == "sqlite"
+            (here if stays else jobs).append(partial(self.collect_each, those))
         if parts:
             try:
                 run_together(jobs, here, self.remaining, asyncio=self.session._asyncio)
@@ -151,6 +156,10 @@ class Staging:
             part.parameters = {GIVEN + name: self.values[name] for name in prepared.names} | parameters
             self.run((fetched, part))
         return fetched
+
+    def collect_each(self, parts: Sequence[tuple[Fetched, Part]]) -> None:
+        for fetched, part in parts:
+            self.collect(fetched, part)
 
     def collect(self, fetched: Fetched, part: Part) -> None:
         assert fetched.rows is not None
@@ -229,13 +238,13 @@ class Staging:
             if known is None or sent is None or known.rows is None:
                 continue
             position = next(i for i, output in enumerate(reducer.outer.outputs) if output.name == reducer.outer_name)
-            keys = usable(known.keys_of(position), reducer.inner)
+            keys = usable(known.keys_of(position), reducer.inner, dialect)
             if keys is not None and len(keys) <= sent.most:
                 yield sent, keys
 
     def prepared(self, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False) -> Prepared:
         """The SELECT that brings a fragment; made once, so that SQLAlchemy compiles it once."""
-        key = (fragment.number, first, *(each.name for each in sent))
+        key = (fragment, first, *(each.name for each in sent))  # others may have had its number
         made: Prepared | None = self.plan.prepared.get(key)
         if made is None:
             made = self.plan.prepared[key] = prepare(self.plan, fragment, sent, first=first)
@@ -301,7 +310,15 @@ def prepared_as(plan: Plan, statement: Any, types: list[Any]) -> Prepared:
 def renamed(statement: SelectBase, plan: Plan) -> Any:
     """With parameters that each execution gives by name, instead of those that hold the values of the first one."""
 
+    sources: dict[int, Any] = {}  # a subquery may be there as several objects that are equal: they stay the same one
+
     def replace(element: Any, **_: Any) -> Any:
+        if isinstance(element, Subquery):
+            key = hash(element)
+            if key not in sources:
+                sources[key] = None  # it is the first: what follows is a copy of it
+                sources[key] = visitors.replacement_traverse(internals.bare(element), {}, replace)
+            return sources[key]
         name = plan.names.get(element) if isinstance(element, BindParameter) else None
         return None if name is None else internals.named_bind(element, GIVEN + name)
 

@@ -236,6 +236,8 @@ class Planter:
 
     def only_database(self, node: Node) -> str | None:
         names = {leaf.database if isinstance(leaf, Unit) else None for leaf in leaves(node)}
+        if has_anti(node):
+            return None
         return names.pop() if len(names) == 1 else None
 
 
@@ -271,6 +273,13 @@ def leaves(node: Node | Pool) -> Iterator[Node]:
             yield from leaves(item)
     else:
         yield node
+
+
+def has_anti(node: Node | Pool) -> bool:
+    """Whether there is a join in it that SQL has no word for."""
+    if isinstance(node, Pool):
+        return any(map(has_anti, node.items))
+    return isinstance(node, Outer) and (node.kind == "anti" or has_anti(node.left) or has_anti(node.right))
 
 
 def fragments_of(node: Node | Pool) -> set[Fragment]:

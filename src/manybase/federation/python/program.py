@@ -60,7 +60,7 @@ class Fetch(Source):
 
     @property
     def width(self) -> int:  # type: ignore[override]  # outputs may still be added while the program is made
-        return len(self.fragment.outputs)
+        return max(1, len(self.fragment.outputs))  # where nothing of it is used, its rows are a 1 each
 
     def chunks(self, run: Run) -> Iterator[Rows]:
         yield from run.staging.chunks(self.fragment)

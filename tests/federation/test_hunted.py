@@ -1,0 +1,197 @@
+"""Hunted: selects that once gave other rows over two databases than in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import case, create_engine, except_, exists, func, join, outerjoin, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
+from sqlalchemy.orm import Session as PlainSession
+from sqlalchemy.orm import join as orm_join
+
+from manybase import Database, Databases, Session
+from manybase.federation import staging
+
+
+class Here(DeclarativeBase):
+    pass
+
+
+class There(DeclarativeBase):
+    pass
+
+
+class Customer(Here):
+    __tablename__ = "customers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    points: Mapped[int | None]
+
+
+class Note(Here):
+    __tablename__ = "notes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    customer_id: Mapped[int]
+
+
+class Order(There):
+    __tablename__ = "orders"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    customer_id: Mapped[int]
+    name: Mapped[str]
+    paid: Mapped[bool | None]
+    x: Mapped[int | None]
+    y: Mapped[int | None]
+
+
+class Item(There):
+    __tablename__ = "items"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int]
+
+
+def rows() -> list[Any]:
+    return [
+        Customer(id=1, name="a\0b", points=1),
+        Customer(id=2, name="c", points=5),
+        Customer(id=3, name="d", points=None),
+        Note(id=1, customer_id=1),
+        Note(id=2, customer_id=2),
+        Order(id=11, customer_id=1, name="a\0b", paid=True, x=7, y=8),
+        Order(id=12, customer_id=1, name="c", paid=None, x=1, y=8),
+        Order(id=13, customer_id=2, name="e", paid=False, x=1, y=None),
+        Item(id=21, order_id=11),
+        Item(id=22, order_id=11),
+        Item(id=23, order_id=13),
+    ]
+
+
+class Pair:
+    """Two files, and one with the same rows."""
+
+    def __init__(self, directory: Path) -> None:
+        urls = {name: f"sqlite:///{directory / name}.db" for name in ("here", "there", "both")}
+        self.databases = Databases(
+            Database("here", urls["here"], models=Here), Database("there", urls["there"], models=There)
+        )
+        self.both = create_engine(urls["both"])
+        for base, name in ((Here, "here"), (There, "there")):
+            engine = create_engine(urls[name])
+            for each in (engine, self.both):
+                base.metadata.create_all(each)
+                with PlainSession(each) as session:
+                    session.add_all(row for row in rows() if isinstance(row, base))
+                    session.commit()
+            engine.dispose()
+
+    def expected(self, statement: Any) -> list[tuple[Any, ...]]:
+        with PlainSession(self.both) as session:
+            return sorted(map(tuple, session.execute(statement)), key=repr)
+
+    def actual(self, statement: Any, executor: str) -> list[tuple[Any, ...]]:
+        with Session(self.databases) as session:
+            found = session.execute(statement, execution_options={"federation_executor": executor})
+            return sorted(map(tuple, found), key=repr)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    made = Pair(tmp_path)
+    yield made
+    made.databases.dispose()
+    made.both.dispose()
+
+
+executors = pytest.mark.parametrize("executor", ["python", "duckdb"])
+
+
+@executors
+def test_a_table_of_which_no_column_is_used(pair: Pair, executor: str) -> None:
+    statement = select(func.sum(Customer.id), func.count()).select_from(join(Order, Customer, Customer.points > 2))
+    assert pair.expected(statement) == pair.actual(statement, executor)
+
+
+@executors
+def test_two_cases_that_have_the_same_parts(pair: Pair, executor: str) -> None:
+    first = case((Order.paid, Order.x), else_=Order.y)
+    second = case((Order.x, Order.y), value=Order.paid)
+    statement = select(Customer.id, first, second).join_from(Customer, Order, Order.customer_id == Customer.id)
+    assert pair.expected(statement) == pair.actual(statement, executor)
+
+
+@executors
+def test_an_anti_join_beside_a_join_of_the_same_database(pair: Pair, executor: str) -> None:
+    other, item = aliased(Order), aliased(Item)
+    without = outerjoin(Order, Item, Order.x == 1)
+    inner = join(without, other, (other.id == Order.id) & Item.id.is_(None))
+    inner = outerjoin(inner, item, item.order_id == Order.id)
+    statement = select(Customer.id, Order.id, item.id).select_from(
+        join(Customer, inner, Customer.id == Order.customer_id)
+    )
+    assert pair.expected(statement) == pair.actual(statement, executor)
+
+
+@executors
+def test_keys_that_no_list_can_hold(pair: Pair, executor: str) -> None:
+    statement = select(Customer.id, Order.id).join_from(Customer, Order, Order.name == Customer.name)
+    assert pair.expected(statement) == pair.actual(statement, executor)
+
+
+@executors
+def test_an_outer_join_with_an_alias_of_a_subquery_that_has_parameters(pair: Pair, executor: str) -> None:
+    some = aliased(Customer, select(Customer).where(Customer.points > 0).subquery())
+    notes = orm_join(Note, some, Note.customer_id == some.id, isouter=True)
+    statement = select(some.id, Note.id, Order.id, some.name).select_from(
+        orm_join(notes, Order, Order.customer_id == some.points, isouter=True)
+    )
+    assert pair.expected(statement) == pair.actual(statement, executor)
+
+
+def test_fragments_on_one_connection_are_not_fetched_at_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs: list[int] = []
+    together = staging.run_together
+
+    def counted(those: Any, here: Any, *arguments: Any, **options: Any) -> None:
+        jobs.append(len(those) + len(here))
+        together(those, here, *arguments, **options)
+
+    monkeypatch.setattr(staging, "run_together", counted)
+    pair.actual(select(Customer.id, Order.id).join_from(Customer, Order, Customer.points < Order.x), "duckdb")
+    assert {1} == set(jobs)
+
+
+def test_exists_of_different_rows_beyond_an_offset(pair: Pair) -> None:
+    mine = select(Order.x).where(Order.customer_id == Customer.id).distinct().offset(1)
+    statement = select(Customer.id).where(mine.exists())
+    assert pair.expected(statement) == pair.actual(statement, "duckdb")
+
+
+def test_exists_of_what_another_select_does_not_have(pair: Pair) -> None:
+    mine = select(Order.x).where(Order.customer_id == Customer.id, Order.paid)
+    others = select(Item.order_id - 4).where(Item.id > Customer.id)
+    statement = select(Customer.id).where(exists(except_(mine, others).scalar_subquery()))
+    assert pair.expected(statement) == pair.actual(statement, "duckdb")
+
+
+@executors
+def test_groups_by_an_expression_of_two_databases(pair: Pair, executor: str) -> None:
+    key = func.coalesce(Customer.points, Order.y)
+    statement = (
+        select(key, func.max(Customer.id), func.min(Order.id))
+        .join_from(Customer, Order, Order.customer_id == Customer.id)
+        .group_by(key)
+    )
+    assert pair.expected(statement) == pair.actual(statement, executor)
+
+
+def test_an_aggregate_of_a_subquery_that_refers_to_its_rows(pair: Pair) -> None:
+    most = select(func.max(Order.x)).where(Order.customer_id == Customer.id).scalar_subquery()
+    statement = select(Customer.name, func.sum(most)).group_by(Customer.name)
+    assert pair.expected(statement) == pair.actual(statement, "duckdb")
