@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession as SQLAlchemyAsyncSession
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from manybase import AmbiguousRoute, AsyncSession, ConfigurationError, Databases, Session
+from manybase import AmbiguousRoute, AsyncSession, ConfigurationError, CrossDatabaseError, Databases, Session
 from tests.sessions import assert_idle, run_async
 from tests.shop import Event, User, in_files
 
@@ -63,3 +64,17 @@ def test_bind_that_is_assigned_later(databases: Databases) -> None:
         Session(databases).bind = engine.sync_engine
     with pytest.raises(ConfigurationError):
         Session(databases).bind_mapper(User, engine.sync_engine)
+
+
+def test_get_bind_of_a_select_over_two_databases(databases: Databases) -> None:
+    """One engine stands for both where the session asks; as an async engine there is none, and it says so."""
+    both = select(User).join(User.events)
+
+    async def body(session: AsyncSession) -> bool:
+        bind = session.get_bind(clause=both)
+        if hasattr(SQLAlchemyAsyncSession, "get_async_bind"):
+            with pytest.raises(CrossDatabaseError, match="the session runs it"):
+                session.get_async_bind(clause=both)
+        return bind is session.sync_session.get_bind(clause=both)
+
+    assert run_async(databases, body)

@@ -12,6 +12,8 @@ NAMES = [
     "Database",
     "Databases",
     "DestructiveMigration",
+    "Explanation",
+    "Federation",
     "FederationError",
     "FederationLimit",
     "InDoubtError",

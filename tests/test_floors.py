@@ -11,11 +11,11 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "manybase"
 
 # From the ground up. A module imports what is below it, or beside it as long as there is no way back. A package is on
-# one floor as a whole.
+# one floor as a whole, but for what is named with a dot.
 FLOORS = [
     "errors",
-    "claims concurrency database drivers extras forking gid learned models refusals relationships schema scope slots "
-    "steps unfinished watchdog wire",
+    "claims concurrency database drivers extras federation.limits forking gid learned models refusals relationships "
+    "schema scope slots steps unfinished watchdog wire",
     "ownership routing tables twophase",
     "connecting decision engines sharing",
     "atomic attaching commit coordinators enlisted federation journals participants prepared_slots recovery sequence "
@@ -27,19 +27,23 @@ FLOORS = [
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
 
-# What else may be imported, and the one module or package that may do it.
+# What else may be imported, and the modules or packages that may do it.
 HOMES = {
     "fastapi": "fastapi",
     "starlette": "fastapi",
     "anyio": "fastapi",
     "alembic": "migrations",
-    "duckdb": "duckdb",
+    "duckdb": "federation.duckdb.root",
     "typer": "cli",
-    "rich": "cli",
+    "rich": "cli drawing",
     "opentelemetry": "telemetry",
     "prometheus_client": "telemetry",
     "pytest": "testing",
 }
+# The session that a select runs in gives it its connections; it comes with the call, and only its type is imported.
+FOR_ITS_TYPE = {f"manybase.federation.{name}": {"manybase.session"} for name in ("dialect", "execution", "staging")}
+FOR_ITS_TYPE["manybase.federation.duckdb.executor"] = {"manybase.federation.execution"}
+
 EVERYWHERE = {*sys.stdlib_module_names, "annotationlib", "sqlalchemy", "manybase"}  # annotationlib: Python 3.14
 
 Imports = dict[str, set[str]]
@@ -76,16 +80,26 @@ def resolved(package: Path, source: str, name: str = "") -> str:
     return source
 
 
-def top(module: str) -> str:
-    return module.split(".")[1]
+def place(module: str) -> str:
+    """What stands for a module in FLOORS: itself, or its package."""
+    name = module.removeprefix("manybase.")
+    return name if name in FLOOR else name.split(".")[0]
+
+
+def needed(imports: Imports) -> Imports:
+    return {module: others - FOR_ITS_TYPE.get(module, set()) for module, others in imports.items()}
+
+
+def is_for_types(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def upward(imports: Imports) -> list[str]:
     return [
-        f"{module} (F{FLOOR[top(module)]}) imports {other} (F{FLOOR[top(other)]}): it is above it"
+        f"{module} (F{FLOOR[place(module)]}) imports {other} (F{FLOOR[place(other)]}): it is above it"
         for module, others in imports.items()
         for other in sorted(others)
-        if other.startswith("manybase.") and FLOOR[top(other)] > FLOOR[top(module)]
+        if other.startswith("manybase.") and FLOOR[place(other)] > FLOOR[place(module)]
     ]
 
 
@@ -94,7 +108,8 @@ def abroad(imports: Imports) -> list[str]:
         f"{module} imports {other}: {'only ' + HOMES[root] if root in HOMES else 'nobody'} may"
         for module, others in imports.items()
         for other in sorted(others)
-        if (root := other.split(".")[0]) not in EVERYWHERE and HOMES.get(root) not in module.split(".")
+        if (root := other.split(".")[0]) not in EVERYWHERE
+        and not any(f".{home}." in f".{module}." for home in HOMES.get(root, "").split())
     ]
 
 
@@ -106,25 +121,34 @@ def imports() -> Imports:
 def test_every_module_is_on_a_floor(imports: Imports) -> None:
     """A new module takes its place here, and one that is gone leaves it."""
     for module, others in imports.items():
-        lowest = max((FLOOR.get(top(other), 0) for other in others if other.startswith("manybase.")), default=0)
-        assert top(module) in FLOOR, (
-            f"{module} is on no floor. Add '{top(module)}' to FLOORS in tests/test_floors.py, on F{lowest} or above: "
+        lowest = max((FLOOR.get(place(other), 0) for other in others if other.startswith("manybase.")), default=0)
+        assert place(module) in FLOOR, (
+            f"{module} is on no floor. Add '{place(module)}' to FLOORS in tests/test_floors.py, on F{lowest} or above: "
             "it imports from there."
         )
 
-    gone = {*FLOOR} - {top(module) for module in imports}
+    gone = {*FLOOR} - {place(module) for module in imports}
     assert not gone, f"Not in src/manybase any more, remove from FLOORS in tests/test_floors.py: {sorted(gone)}"
 
 
 def test_nothing_imports_upwards(imports: Imports) -> None:
     """The floors hold what is above them."""
-    assert [] == upward(imports)
+    assert [] == upward(needed(imports))
+
+
+def test_what_is_imported_for_its_type_alone(imports: Imports) -> None:
+    """Those exceptions are still there, and below ``if TYPE_CHECKING``."""
+    for module, others in FOR_ITS_TYPE.items():
+        path = PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
+        running = [node for node in ast.parse(path.read_text()).body if not is_for_types(node)]
+        assert others <= imports[module]
+        assert not others & {*imported(ast.Module(running, []), tuple(module.split(".")), PACKAGE)}
 
 
 def test_no_two_modules_need_each_other(imports: Imports) -> None:
     """No way along the imports leads back to where it began."""
     try:
-        TopologicalSorter(imports).prepare()
+        TopologicalSorter(needed(imports)).prepare()
     except CycleError as error:
         pytest.fail(f"These need each other: {' <- '.join(error.args[1])}. A third idea is hiding: name it.")
 
@@ -146,14 +170,19 @@ def test_what_is_not_sqlalchemy_is_imported_in_one_place(imports: Imports) -> No
         ("fastapi/routes.py", "from .. import Session\nimport fastapi.params", None),
         ("routing.py", "if True:\n    from starlette.requests import Request", "only fastapi may"),
         ("routing.py", "import requests", "nobody may"),
+        ("federation/duckdb/root.py", "def late():\n    import duckdb", None),
+        ("federation/duckdb/values.py", "def late():\n    import duckdb", "only federation.duckdb.root may"),
+        ("federation/limits.py", "from manybase.routing import Route", "(F1) imports manybase.routing (F2)"),
+        ("federation/plan.py", "from manybase.routing import Route", None),
         ("routing.py", "from manybase.errors import RoutingError\nimport sqlalchemy.orm, json", None),
     ],
 )
 def test_the_guard_itself(tmp_path: Path, file: str, source: str, found: str | None) -> None:
     """It sees every form of import, wherever it stands."""
     package = tmp_path / "manybase"
-    (package / "fastapi").mkdir(parents=True)
-    for name in ("__init__", "session", "aio", "errors", "fastapi/__init__"):
+    for folder in ("fastapi", "federation/duckdb"):
+        (package / folder).mkdir(parents=True)
+    for name in ("__init__", "session", "aio", "errors", "routing", "fastapi/__init__", "federation/__init__"):
         (package / f"{name}.py").touch()
     (package / file).write_text(source)
     imports = imports_in(package)

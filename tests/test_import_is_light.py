@@ -81,6 +81,27 @@ for module in pkgutil.iter_modules(manybase.__path__):
     assert [] == seen_after(source)["heavy"]
 
 
+def test_federation() -> None:
+    """A session over several databases plans no select before there is one, and DuckDB is not needed for a plan."""
+    source = """
+import importlib, pkgutil, sys, manybase
+def names(prefix):
+    return {name for name in sys.modules if name.startswith(prefix)}
+from manybase import AsyncSession, Database, Databases, Federation, Model, Session
+class Shop(Model, database="shop"): ...
+databases = Databases(Database("shop"), Database("visits"), federation=Federation(max_rows=10))
+Session(databases), AsyncSession(databases)
+light = {"manybase.federation", "manybase.federation.binding", "manybase.federation.limits"}
+assert names("manybase.federation") == light | {"manybase.federation.semantics"}, names("manybase.federation")
+for module in pkgutil.walk_packages(manybase.federation.__path__, "manybase.federation."):
+    importlib.import_module(module.name)
+"""
+    seen = seen_after(source)
+
+    assert [] == seen["heavy"]
+    assert [1, 0] == [seen["threads"], seen["engines"]]
+
+
 def test_the_guard_itself() -> None:
     """It sees what it looks for."""
     source = """

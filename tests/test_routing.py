@@ -5,7 +5,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, exc, select, text, unio
 from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, with_loader_criteria
 
 from manybase import AmbiguousRoute, CrossDatabaseError, Database, Databases, Route, RoutingError, UnknownDatabase
-from manybase.routing import Router
+from manybase.routing import Across, Router
 from manybase.scope import Scope
 from tests.shop import NAMES, AnalyticsBase, Event, Order, ShopBase, User, shop_databases
 
@@ -25,20 +25,39 @@ def test_statement_over_one_database(router: Router) -> None:
 
 
 def test_statement_over_two_databases(router: Router) -> None:
+    """It goes to both, and knows which tables are whose."""
+    found = router.candidates(select(User.name, Order.total, Event.kind))
+
+    assert isinstance(found, Across)
+    assert {"analytics", "shop"} == found
+    assert {"analytics": ["events"], "shop": ["orders", "users"]} == {k: sorted(v) for k, v in found.tables.items()}
+    assert "analytics + shop" == router.choose(found, ANY).database
+
+
+@pytest.mark.parametrize("scope", [ANY, Scope("shop")], ids=["named", "pinned"])
+def test_statement_over_two_databases_that_is_to_run_on_one(router: Router, scope: Scope) -> None:
     """It is refused; the error names the tables and their databases, in words and as attributes."""
+    found = router.candidates(select(User.name, Order.total, Event.kind))
     with pytest.raises(CrossDatabaseError) as caught:
-        router.candidates(select(User.name, Order.total, Event.kind))
+        router.choose(found, scope, "shop" if scope is ANY else None)
 
     assert {"analytics": ("events",), "shop": ("orders", "users")} == caught.value.tables
     assert ("analytics", "shop") == caught.value.databases
     assert "(analytics: events; shop: orders, users)" in str(caught.value)
-    assert "selectinload()" in str(caught.value)
+    assert "is to run on 'shop' alone" in str(caught.value)
 
 
 def test_write_over_two_databases(router: Router) -> None:
-    """The advice is about writing, not about loading."""
-    with pytest.raises(CrossDatabaseError, match="A write goes to one database"):
-        router.candidates(update(User).where(User.id == Event.user_id).values(name="x"))
+    """The advice is about writing; also where the write is in a CTE."""
+    writing_cte = update(Event).values(kind="x").returning(Event.user_id).cte()
+
+    for statement in (
+        update(User).where(User.id == Event.user_id).values(name="x"),
+        select(User).join(writing_cte, writing_cte.c.user_id == User.id),
+        select(User).from_statement(update(User).where(User.id == Event.user_id).returning(User)),
+    ):
+        with pytest.raises(CrossDatabaseError, match="A write goes to one database"):
+            router.candidates(statement)
 
 
 def test_text(router: Router) -> None:
@@ -47,13 +66,12 @@ def test_text(router: Router) -> None:
 
 
 def test_loader_criteria_that_bring_another_database(router: Router) -> None:
-    """Two statements that differ in their criteria only are two shapes, and the second is refused."""
+    """Two statements that differ in their criteria only are two shapes, and the second needs both databases."""
     own = with_loader_criteria(Order, Order.total > 1)
     foreign = with_loader_criteria(Order, Order.user_id.in_(select(Event.user_id)))
 
     assert {"shop"} == router.candidates(select(Order).options(own))
-    with pytest.raises(CrossDatabaseError, match="events"):
-        router.candidates(select(Order).options(foreign))
+    assert {"analytics", "shop"} == router.candidates(select(Order).options(foreign))
 
 
 def test_column_property_that_brings_another_database() -> None:
@@ -69,8 +87,7 @@ def test_column_property_that_brings_another_database() -> None:
 
     databases = Databases(Database("crm", models=[Base, ShopBase]), Database("analytics", models=AnalyticsBase))
 
-    with pytest.raises(CrossDatabaseError, match="analytics: events; crm: customers"):
-        databases.router.candidates(select(Customer))
+    assert {"analytics", "crm"} == databases.router.candidates(select(Customer))
     assert {"crm"} == databases.router.candidates(select(Customer.id))
 
 
@@ -81,8 +98,22 @@ def test_tables_of_the_same_name() -> None:
 
     assert {"eu"} == router.candidates(select(eu))
     assert {"us"} == router.candidates(select(us))
-    with pytest.raises(CrossDatabaseError, match="eu: users; us: users"):
-        router.candidates(union(select(eu), select(us)))
+    assert {"eu", "us"} == router.candidates(union(select(eu), select(us)))
+
+
+def test_table_of_two_databases_and_one_of_a_third() -> None:
+    """Nobody says which of the two is meant: the error names them, and the tables that they share."""
+    shared, other = (Table(name, MetaData(), Column("id", Integer, primary_key=True)) for name in ("users", "lines"))
+    regions = [Database(name, models=shared, shared_models=True) for name in ("eu", "us")]
+    router = Databases(*regions, Database("log", models=other)).router
+    found = router.candidates(select(shared, other))
+
+    assert {"eu", "log", "us"} == found
+    with pytest.raises(AmbiguousRoute, match=r"users: held by several databases, eu, us") as caught:
+        router.choose(found, ANY)
+    assert ("eu", "us") == caught.value.databases
+    with pytest.raises(CrossDatabaseError, match="eu/us: users; log: lines"):
+        router.choose(found, Scope("eu"))
 
 
 def test_route_of_a_statement_of_one_database(router: Router) -> None:

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Boolean, insert, select
+from sqlalchemy import Boolean, insert, select, update
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
 
 from manybase import CrossDatabaseError, Database
 from manybase import routing as module
 from manybase.ownership import Ownership
-from manybase.routing import Router, cache_key
+from manybase.routing import Across, Router, cache_key
 from tests.shop import NAMES, Event, ShopBase, User, shop_databases
 
 
@@ -50,7 +50,17 @@ def test_refused_shape_twice(router: Router) -> None:
     """A refusal is not remembered as anything else."""
     for _ in range(2):
         with pytest.raises(CrossDatabaseError):
-            router.candidates(select(User.name, Event.kind))
+            router.candidates(update(User).where(User.id == Event.user_id).values(name="x"))
+
+
+def test_shape_over_two_databases_twice(router: Router, searches: list[Any]) -> None:
+    """It is looked at once, and remembered with whose tables are whose."""
+    for number in range(2):
+        found = router.candidates(select(User.name, Event.kind).where(User.id == number))
+        assert isinstance(found, Across)
+        assert {"analytics": ["events"], "shop": ["users"]} == found.tables
+
+    assert 1 == len(searches)
 
 
 def test_other_columns_of_the_same_table(router: Router, searches: list[Any]) -> None:

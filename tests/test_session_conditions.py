@@ -4,10 +4,19 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, String, Table, select
-from sqlalchemy.orm import DeclarativeBase, Mapped, lazyload, mapped_column, relationship, selectinload
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    joinedload,
+    lazyload,
+    mapped_column,
+    relationship,
+    selectinload,
+    subqueryload,
+)
 
-from manybase import CrossDatabaseError, Database, Databases, Session, cross_key
-from tests.sessions import SessionKind
+from manybase import Database, Databases, Session, cross_key
+from tests.sessions import SessionKind, statements
 from tests.shop import FAST
 
 
@@ -80,14 +89,26 @@ def written(session: Session) -> None:
 
 
 def test_collections_that_are_configured_to_join(session_kind: SessionKind, shops: Databases) -> None:
-    """Where no SELECT .. IN can do without the parent's table, they load lazily: never a join, never an error."""
+    """They come by a SELECT .. IN each, which joins the parent's table where it cannot do without."""
 
     def body(session: Session) -> list[Any]:
         written(session)
         shop = session.scalars(select(Shop)).one()
-        return [[till.id for till in shop.open_tills], len(shop.coupons), sorted(tag.id for tag in shop.tags)]
+        with statements(session.databases) as ran:
+            found = [[till.id for till in shop.open_tills], len(shop.coupons), sorted(tag.id for tag in shop.tags)]
+        return [*found, ran]
 
-    assert [[1], 1, [7, 8]] == session_kind.run(shops, body)
+    assert [[1], 1, [7, 8], []] == session_kind.run(shops, body)
+
+
+def test_rows_that_are_locked(session_kind: SessionKind, shops: Databases) -> None:
+    """FOR UPDATE stays possible: what asks for the parent is a statement of its database."""
+
+    def body(session: Session) -> int:
+        written(session)
+        return len(session.scalars(select(Shop).with_for_update()).one().open_tills)
+
+    assert 1 == session_kind.run(shops, body)
 
 
 def test_parent_by_another_column_than_its_primary_key(session_kind: SessionKind, shops: Databases) -> None:
@@ -100,13 +121,20 @@ def test_parent_by_another_column_than_its_primary_key(session_kind: SessionKind
     assert "x" == session_kind.run(shops, body)
 
 
-def test_loader_option_that_cannot_do_without_the_parents_table(session_kind: SessionKind, shops: Databases) -> None:
-    """selectinload() of such a relationship is refused like any other statement over two databases."""
+@pytest.mark.parametrize("load", [selectinload, joinedload, subqueryload])
+def test_loader_option_that_cannot_do_without_the_parents_table(
+    session_kind: SessionKind, shops: Databases, load: Any
+) -> None:
+    """It joins the two databases; parents without children have an empty collection."""
 
-    def body(session: Session) -> str:
+    def body(session: Session) -> list[Any]:
         written(session)
-        with pytest.raises(CrossDatabaseError, match="away: coupons; home: shops"):
-            session.scalars(select(Shop).options(lazyload("*"), selectinload(Shop.coupons))).all()
-        return "refused"
+        session.add(Shop(id=2, code="y"))
+        session.flush()
+        session.expunge_all()
+        statement = select(Shop).options(lazyload("*"), load(Shop.coupons)).order_by(Shop.id)
+        found = session.scalars(statement).unique().all()
+        with statements(session.databases) as ran:
+            return [[[coupon.id for coupon in shop.coupons] for shop in found], ran]
 
-    assert "refused" == session_kind.run(shops, body)
+    assert [[[1], []], []] == session_kind.run(shops, body)

@@ -207,11 +207,20 @@ def test_shared_table_with_one_of_a_single_owner(session_kind: SessionKind, regi
 
 
 def test_shared_table_with_one_of_another_database(session_kind: SessionKind, regions: Databases) -> None:
-    """Where no database holds both, the error names them all."""
+    """Where no database holds both, nobody can tell which of them is meant; no SQL runs, pinned or not."""
 
     def body(session: Session) -> None:
-        with pytest.raises(CrossDatabaseError, match="eu/us: customers; log: lines"):
-            session.execute(select(Customer.id, lines.c.id))
+        statement = select(Customer.id, lines.c.id)
+        pinned = another(session, database="eu")
+        with statements(session.databases) as ran:
+            with pytest.raises(AmbiguousRoute, match="customers: held by several databases, eu, us") as caught:
+                session.execute(statement)
+            with pytest.raises(AmbiguousRoute):
+                session.route(statement)
+            with pytest.raises(CrossDatabaseError, match="eu/us: customers; log: lines"):
+                pinned.execute(statement)
+        assert ("eu", "us") == caught.value.databases
+        assert [] == ran
 
     lines = Table("lines", MetaData(), Column("id", Integer, primary_key=True))
     third = Database("log", "sqlite://", models=lines)

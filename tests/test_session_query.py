@@ -1,6 +1,7 @@
 """The legacy Query, and the factories that programs make their sessions with."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -55,14 +56,20 @@ def test_query_of_columns_union_and_subquery(run: Run) -> None:
 
 
 def test_query_over_two_databases(run: Run) -> None:
-    """It is refused before any SQL, like a select()."""
+    """It joins them, like a select(); to change or delete rows by it is refused before any SQL."""
 
-    def body(session: Session) -> None:
-        with statements(session.databases) as ran, pytest.raises(CrossDatabaseError):
-            session.query(User).join(User.events).all()
+    def body(session: Session) -> list[str]:
+        session.add_all([ann(), User(name="bob")])
+        session.flush()
+        query = session.query(User).filter(User.events.any(Event.kind == "buy"))
+        with statements(session.databases) as ran:
+            for write in (partial(query.update, {"name": "x"}), query.delete):
+                with pytest.raises(CrossDatabaseError):
+                    write(synchronize_session="fetch")
         assert [] == ran
+        return [user.name for user in query]
 
-    run(body)
+    assert ["ann"] == run(body)
 
 
 def test_query_get(run: Run) -> None:

@@ -1,43 +1,43 @@
-"""Statements over two databases: refused with the names of tables and databases before any SQL has run."""
+"""What no statement over two databases can do: refused, with what to do instead, before any SQL has run."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, exists, func, insert, lateral, literal, select, union, update
-from sqlalchemy.orm import aliased, contains_eager, joinedload, with_loader_criteria
+from sqlalchemy import delete, exists, func, insert, literal_column, select, text, update
+from sqlalchemy.exc import OperationalError
 
-from manybase import CrossDatabaseError, Session
-from tests.sessions import Run, statements
-from tests.shop import Entry, Event, Order, User
+from manybase import AmbiguousRoute, CrossDatabaseError, Databases, ManybaseError, Session, UnsupportedStatement
+from tests.sessions import Run, SessionKind, statements, where
+from tests.shop import Event, Order, User
 
-other = aliased(Event)
-
-SELECTS: dict[str, Callable[[], Any]] = {
-    "join": lambda: select(User).join(User.events),
-    "outer join": lambda: select(User).outerjoin(Event, Event.user_id == User.id),
-    "two entities": lambda: select(User, Event).where(Event.user_id == User.id),
-    "columns": lambda: select(User.name, Event.kind),
-    "joinedload": lambda: select(User).options(joinedload(User.events)),
-    "contains_eager": lambda: select(User).join(User.events).options(contains_eager(User.events)),
-    "any()": lambda: select(User).where(User.events.any(Event.kind == "buy")),
-    "has()": lambda: select(Event).where(Event.user.has(name="ann")),
-    "in_(select)": lambda: select(User).where(User.id.in_(select(Event.user_id))),
-    "exists": lambda: select(User).where(exists().where(Event.user_id == User.id)),
-    "not exists": lambda: select(User).where(~select(Event).where(Event.user_id == User.id).exists()),
-    "scalar subquery": lambda: select(User.name, select(func.count(Event.id)).scalar_subquery()),
-    "subquery": lambda: select(User).join(one := select(Event.user_id).subquery(), one.c.user_id == User.id),
-    "aliased": lambda: select(User).join(other, other.user_id == User.id),
-    "lateral": lambda: select(User, lateral(select(Event).where(Event.user_id == User.id))),
-    "cte": lambda: select(User).join(one := select(Event.user_id).cte(), one.c.user_id == User.id),
-    "union": lambda: union(select(User.id), select(Event.id)),
-    "loader criteria": lambda: select(User).options(
-        with_loader_criteria(User, User.id.in_(select(Event.user_id)), include_aliases=True)
+WRITING_CTES: dict[str, Callable[[], Any]] = {
+    "insert": lambda: select(User.id, insert(Event).values(kind="x").returning(Event.id).cte().c.id),
+    "update": lambda: select(User.id, update(Event).values(kind="x").returning(Event.id).cte().c.id),
+    "delete, and a table of another": lambda: select(Event.id, delete(Order).returning(Order.id).cte().c.id),
+    "below a subquery": lambda: select(
+        select(insert(Event).values(kind="x").returning(Event.user_id).cte()).subquery(), User.id
     ),
-    "dml cte": lambda: select(User.id, insert(Event).values(kind="x").returning(Event.id).cte().c.id),
-    "from_statement": lambda: select(User).from_statement(select(User).join(Event, Event.user_id == User.id)),
-    "order by": lambda: select(User).order_by(select(func.max(Event.id)).scalar_subquery()),
-    "core": lambda: select(User.__table__.c.id).join(Event.__table__, Event.user_id == User.id),
+}
+
+UNANSWERABLE: dict[str, tuple[Callable[[], Any], str]] = {
+    "for update": (lambda: select(User).join(User.events).with_for_update(), "FOR UPDATE"),
+    "for update of one of them": (lambda: select(User).join(User.events).with_for_update(of=User), "FOR UPDATE"),
+    "for update in a subquery": (
+        lambda: select(User).join(one := select(Event.user_id).with_for_update().subquery(), one.c.user_id == User.id),
+        "FOR UPDATE",
+    ),
+    "text() as a condition": (
+        lambda: select(User, Event).where(text("users.id = events.user_id")),
+        "text()",
+    ),
+    "text() beside conditions": (
+        lambda: select(User).join(User.events).where(text("users.id > 0")),
+        "text()",
+    ),
+    "text() to order by": (lambda: select(User.id, Event.id).order_by(text("users.id")), "text()"),
+    "literal_column()": (lambda: select(User.id, Event.id, literal_column("users.id + 1")), "literal_column()"),
+    "a prefix": (lambda: select(User.id, Event.id).prefix_with("STRAIGHT_JOIN"), "text()"),
 }
 
 WRITES: dict[str, Callable[[], Any]] = {
@@ -54,25 +54,13 @@ WRITES: dict[str, Callable[[], Any]] = {
 }
 
 
-def refused(session: Session, run_it: Callable[[], Any]) -> CrossDatabaseError:
+def refused(session: Session, run_it: Callable[[], Any], kind: type[ManybaseError] = CrossDatabaseError) -> Any:
     """The error; nothing was sent to any server, and no connection was taken for it."""
-    with statements(session.databases) as ran, pytest.raises(CrossDatabaseError) as caught:
+    with statements(session.databases) as ran, pytest.raises(kind) as caught:
         run_it()
     assert [] == ran
     assert {} == session._enlisted.connections
     return caught.value
-
-
-@pytest.mark.parametrize("shape", SELECTS)
-def test_select(run: Run, shape: str) -> None:
-    """No SQL runs, and the error names both databases, a table of each, and what to do instead."""
-
-    def body(session: Session) -> CrossDatabaseError:
-        return refused(session, lambda: session.execute(SELECTS[shape]()))
-
-    error = run(body)
-    assert {"analytics": ("events",), "shop": ("users",)} == error.tables
-    assert "Run one statement per database" in str(error)
 
 
 @pytest.mark.parametrize("shape", WRITES)
@@ -101,14 +89,48 @@ def test_write_that_would_first_look_for_its_rows(run: Run) -> None:
     run(body)
 
 
-def test_three_databases(run: Run) -> None:
-    """All are named, in order."""
+@pytest.mark.parametrize("shape", WRITING_CTES)
+def test_select_that_writes(run: Run, shape: str) -> None:
+    """A CTE that writes makes it a write: the advice is about writing."""
 
     def body(session: Session) -> CrossDatabaseError:
-        return refused(session, lambda: session.execute(select(User.id, Entry.id, Event.id, literal(1))))
+        refused(session, lambda: session.route(WRITING_CTES[shape]()))
+        error: CrossDatabaseError = refused(session, lambda: session.execute(WRITING_CTES[shape]()))
+        return error
 
     error = run(body)
-    assert "(analytics: events; audit: entries; shop: users)" in str(error)
+    assert ("analytics", "shop") == error.databases
+    assert "fetch the keys first" in str(error)
+
+
+@pytest.mark.parametrize("shape", UNANSWERABLE)
+def test_select_with_a_part_that_nobody_can_answer(run: Run, shape: str) -> None:
+    """The error names the part, why not, and the way round."""
+    make, part = UNANSWERABLE[shape]
+
+    def body(session: Session) -> UnsupportedStatement:
+        error: UnsupportedStatement = refused(session, lambda: session.execute(make()), UnsupportedStatement)
+        return error
+
+    error = run(body)
+    assert part == error.part
+    assert f"{part} cannot be answered over several databases: {error.why}. {error.advice}" == str(error)
+
+
+def test_text_of_several_databases(run: Run) -> None:
+    """Nobody reads it: it goes where it is sent, also as the text of a select of entities."""
+
+    def body(session: Session) -> list[Any]:
+        both = text("SELECT * FROM users, events")
+        with statements(session.databases) as ran:
+            with pytest.raises(AmbiguousRoute):
+                session.execute(both)
+            for statement in (both, select(User).from_statement(both)):
+                with pytest.raises(OperationalError, match="no such table: events"):
+                    session.execute(statement, bind_arguments={"database": "shop"})
+        return where(ran)
+
+    assert ["shop", "shop"] == run(body)
 
 
 @pytest.mark.parametrize("call", ["scalar", "scalars", "execute", "query"])
@@ -116,14 +138,14 @@ def test_every_way_to_run_a_statement(run: Run, call: str) -> None:
     """None of them is a way around."""
 
     def body(session: Session) -> None:
-        statement = select(User.id).join(User.events)
+        statement = select(User.id).join(User.events).with_for_update()
         calls = {
             "scalar": lambda: session.scalar(statement),
             "scalars": lambda: session.scalars(statement),
             "execute": lambda: session.execute(statement),
-            "query": lambda: session.query(User).join(User.events).count(),
+            "query": lambda: session.query(User).join(User.events).with_for_update().all(),
         }
-        refused(session, calls[call])
+        refused(session, calls[call], UnsupportedStatement)
 
     run(body)
 
@@ -135,8 +157,8 @@ def test_refused_statement_after_changes(run: Run) -> None:
         session.add(User(name="ann"))
         session.flush()
         session.add(User(name="bob"))
-        with pytest.raises(CrossDatabaseError):
-            session.execute(select(User).join(User.events))
+        with pytest.raises(UnsupportedStatement):
+            session.execute(select(User).join(User.events).with_for_update())
         session.commit()
         return list(session.scalars(select(User.name).order_by(User.name)))
 
@@ -144,11 +166,33 @@ def test_refused_statement_after_changes(run: Run) -> None:
 
 
 def test_naming_one_of_the_databases(run: Run) -> None:
-    """It does not make a statement over two databases run in one."""
+    """It does not make a statement over two databases run in one, and says what to leave out."""
 
-    def body(session: Session) -> None:
+    def body(session: Session) -> list[CrossDatabaseError]:
         statement = select(User.id).join(User.events)
-        refused(session, lambda: session.execute(statement, bind_arguments={"database": "shop"}))
-        refused(session, lambda: session.execute(statement.execution_options(database="shop")))
+        named: dict[str, Any] = {"bind_arguments": {"database": "shop"}}
+        options: dict[str, Any] = {"execution_options": {"database": "shop"}}
+        return [
+            refused(session, lambda: session.execute(statement, **named)),
+            refused(session, lambda: session.execute(statement, **options)),
+            refused(session, lambda: session.execute(statement.execution_options(database="shop"))),
+            refused(session, lambda: session.route(statement, database="shop")),
+        ]
 
-    run(body)
+    errors = run(body)
+    assert [("analytics", "shop")] * 4 == [error.databases for error in errors]
+    assert ["It is to run on 'shop' alone. Leave that choice out"] * 4 == [
+        str(error).partition("(analytics: events; shop: users). ")[2][:51] for error in errors
+    ]
+
+
+def test_pinned_session(session_kind: SessionKind, databases: Databases) -> None:
+    """It belongs to one database: whatever needs another one is refused."""
+
+    def body(session: Session) -> CrossDatabaseError:
+        error: CrossDatabaseError = refused(session, lambda: session.execute(select(User.id).join(User.events)))
+        return error
+
+    error = session_kind.run(databases, body, database="shop")
+    assert {"analytics": ("events",), "shop": ("users",)} == error.tables
+    assert "a session that is not pinned joins them" in str(error)

@@ -8,17 +8,15 @@ from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
     WriteOnlyMapped,
-    defaultload,
     immediateload,
     joinedload,
     lazyload,
     mapped_column,
     relationship,
     selectinload,
-    subqueryload,
 )
 
-from manybase import CrossDatabaseError, Database, Databases, Session, cross_key
+from manybase import Database, Databases, Session, cross_key
 from tests.sessions import Run, SessionKind, statements, where
 from tests.shop import FAST, Event, User, ann
 
@@ -82,20 +80,6 @@ def test_joinedload_inside_one_database(run: Run) -> None:
     shop, analytics = run(body)
     assert "LEFT OUTER JOIN orders" in shop
     assert "LEFT OUTER JOIN analytics.clicks" in analytics  # one SQLite transaction, where the second file is attached
-
-
-@pytest.mark.parametrize("load", [joinedload, subqueryload])
-def test_joining_loader_option_across_databases(run: Run, load: Any) -> None:
-    """It is refused, also below another option, and the error names what works."""
-
-    def body(session: Session) -> None:
-        session.add(ann())
-        session.commit()
-        below = defaultload(User.orders).defaultload("*")
-        with pytest.raises(CrossDatabaseError, match=r"selectinload\(\)"):
-            session.scalars(select(User).options(below, load(User.events))).unique().all()
-
-    run(body)
 
 
 class Base(DeclarativeBase):

@@ -11,7 +11,7 @@ from sqlmodel import Field, Relationship, SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession as SQLModelAsyncSession
 
 import manybase
-from manybase import CrossDatabaseError, Database, Databases
+from manybase import Database, Databases
 from tests.shop import FAST
 
 
@@ -62,15 +62,15 @@ def leagues(tmp_path: Any) -> Databases:
 
 @pytest.mark.parametrize("kind", [OursFirst, TheirsFirst])
 def test_exec(leagues: Databases, kind: Any) -> None:
-    """exec() gives objects of both databases, loads across them, and refuses a join."""
+    """exec() gives objects of both databases, loads across them, and joins them."""
     leagues.create_all()
     with kind(leagues) as session:
         session.add_all([Team(id=1, name="reds"), Match(team_id=1), Match(team_id=1)])
         session.commit()
         team = session.exec(sqlmodel.select(Team).options(selectinload(Team.matches))).one()
-        with pytest.raises(CrossDatabaseError):
-            session.exec(sqlmodel.select(Team, Match).where(Match.team_id == Team.id))
+        joined = session.exec(sqlmodel.select(Team, Match.id).where(Match.team_id == Team.id)).all()
 
+        assert [(team, 1), (team, 2)] == sorted(joined, key=lambda row: row[1])
         assert ["reds", 2] == [team.name, len(team.matches)]
         assert [1, 2] == session.exec(sqlmodel.select(Match.id).order_by(Match.id)).all()
     leagues.dispose()

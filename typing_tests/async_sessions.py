@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncResult, AsyncScalarResult, async_scoped_
 from sqlalchemy.ext.asyncio import AsyncSession as SQLAlchemyAsyncSession
 from sqlalchemy.orm import Session as SQLAlchemySession
 
-from manybase import AsyncSession, Route, Session
+from manybase import AsyncSession, Explanation, Route, Session
 from typing_tests.declarations import databases
 from typing_tests.models import Event, User
 
@@ -34,6 +34,7 @@ async def use() -> None:
             session.add(User(name="ann"))
         await session.commit()
         assert_type(session.route(select(User)), Route)
+        assert_type(await session.explain(select(User), analyze=True), Explanation)
         assert_type(session.route(User, database="shop"), Route)
 
 

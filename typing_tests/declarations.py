@@ -1,12 +1,13 @@
 """Declarations as a user types them."""
 
+from pathlib import Path
 from typing import assert_type
 
 from sqlalchemy import URL, Column, Engine, Integer, MetaData, Table, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from manybase import Database, Databases
+from manybase import Database, Databases, Federation
 
 
 class Base(DeclarativeBase):
@@ -62,3 +63,9 @@ Database("shop", "sqlite://", True)  # type: ignore[call-arg]  # pyright: ignore
 Database("shop", engine="sqlite://")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Databases("sqlite://")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 databases["shop"].name = "other"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+limits = Federation(max_rows=100, max_bytes=10**6, timeout=5, memory=10**8, slow=0.5, spill_directory=Path("spill"))
+assert_type(Databases(Database("audit"), federation=limits).federation, Federation)
+assert_type(limits.slow, float)
+Federation(100)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Databases(Database("audit"), federation=100)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, assert_type
 
+from rich.tree import Tree
 from sqlalchemy import CursorResult, Engine, Result, Row, ScalarResult, delete, func, insert, select, text, update
 from sqlalchemy.orm import Query, scoped_session, sessionmaker
 from sqlalchemy.orm import Session as SQLAlchemySession
 
-from manybase import Databases, Route, Session
+from manybase import Databases, Explanation, Federation, Route, Session
 from typing_tests.declarations import databases
 from typing_tests.models import Event, User
 
@@ -40,6 +41,14 @@ with Session(databases) as session:
     assert_type(session.route(text("SELECT 1"), database="audit"), Route)
     assert_type(session.route(User).database, str)
     assert_type(session.route(User).reason, str)
+
+    joined = select(User, Event).join(Event, Event.user_id == User.id)
+    assert_type(session.explain(joined), Explanation)
+    assert_type(session.explain(joined, analyze=True).to_dict(), dict[str, Any])
+    assert_type(session.explain(session.query(User)).fragments[0].rows, int | None)
+    assert_type(session.explain(joined).tree, Tree)
+    session.explain(joined, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    session.execute(joined.execution_options(federation=Federation(max_rows=10)))
 
 Session(databases, database="analytics", autoflush=False, expire_on_commit=False, info={"request": 1})
 Session("sqlite://")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -43,6 +43,15 @@ class Guide:
         self.check(f"{error}, and no SQL ran", answer.body["error"] == error and not answer.databases)
         return str(answer.body["message"])
 
+    def explained(self, path: str) -> dict[str, Any]:
+        """An explanation that a route gives, shown as its text."""
+        answer = self.show("GET", path)
+        self.expect_status(answer, 200)
+        for line in answer.body["text"].splitlines():
+            self._terminal.cut(line, indent=8)
+        body: dict[str, Any] = answer.body
+        return body
+
     def lines(self, path: str, *, show: int) -> list[str]:
         """The lines of a text that the application streams."""
         answer = self.show("GET", path)

@@ -94,6 +94,12 @@ class ProductRevenue(BaseModel):
     revenue_cents: int
 
 
+class Buyer(BaseModel):
+    name: str
+    orders: int
+    spent_cents: int
+
+
 class Destination(BaseModel):
     """Where a statement goes, and why."""
 

@@ -43,6 +43,8 @@ READING = (
     Visit("GET", "/products", "The catalogue, from a def route with a sync session.", ("shop",)),
     Visit("GET", "/dashboard", "Figures from three databases.", ("shop", "analytics", "audit")),
     Visit("GET", "/reports/revenue", "analytics adds up, shop knows the names.", ("analytics", "shop")),
+    Visit("GET", "/reports/buyers", "One statement: a join over two databases.", ("shop", "analytics")),
+    Visit("GET", "/reports/buyers/explain", "How that join is done, and what it takes.", ("shop", "analytics")),
     Visit("GET", "/exports/orders.csv", "All orders as CSV, streamed in batches.", ("analytics", "shop")),
 )
 
@@ -57,7 +59,7 @@ SEPARATE = (
 
 ROUTING = (
     Visit("GET", "/routing", "Where statements go, and why. Nothing runs."),
-    Visit("GET", "/routing/join", "A join over two databases: refused today, with advice."),
+    Visit("GET", "/routing/lock", "A join over two databases that is to lock rows: refused, with advice."),
     Visit("GET", "/routing/pinned", "A session for analytics, asked for a user: refused."),
     Visit("GET", "/routing/ambiguous", "Parcels are in eu and in us: refused, rather than guessed."),
     Visit("GET", "/readyz", "Whether the application can serve."),

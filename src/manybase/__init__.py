@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         UnknownDatabase,
         UnsupportedStatement,
     )
+    from manybase.federation.explanation import Explanation
+    from manybase.federation.limits import Federation
     from manybase.models import Model, cross_key
     from manybase.routing import Route
     from manybase.session import Session
@@ -45,6 +47,8 @@ __all__ = [
     "Database",
     "Databases",
     "DestructiveMigration",
+    "Explanation",
+    "Federation",
     "FederationError",
     "FederationLimit",
     "InDoubtError",
@@ -69,7 +73,8 @@ __all__ = [
 
 # Imported when first used: the command line, and the pytest plugin in every run, need hardly any of it.
 HOMES = {"AsyncSession": "aio", "Database": "database", "Databases": "engines", "Model": "models", "Route": "routing"}
-HOMES |= {"Session": "session", "cross_key": "models"}  # all others are errors
+HOMES |= {"Session": "session", "cross_key": "models"}
+HOMES |= {"Explanation": "federation.explanation", "Federation": "federation.limits"}  # all others are errors
 
 
 def __getattr__(name: str) -> object:

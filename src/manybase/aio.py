@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.ext.asyncio import AsyncSession as SQLAlchemyAsyncSession
+from sqlalchemy.util import greenlet_spawn
 
 from manybase.engines import Databases
-from manybase.errors import ConfigurationError
-from manybase.routing import Route
+from manybase.errors import ConfigurationError, CrossDatabaseError
+from manybase.federation.binding import federated_bind
+from manybase.federation.explanation import Explanation
+from manybase.routing import Across, Route
 from manybase.session import DECLARED_ONLY, Session
 
 
@@ -36,6 +39,10 @@ class AsyncSession(SQLAlchemyAsyncSession):
         """Where a statement (or a mapped class) would go, and why. Nothing runs; raises what running it would raise."""
         return self.sync_session.route(statement, database=database)
 
+    async def explain(self, statement: Any, *, analyze: bool = False) -> Explanation:
+        """How a SELECT would be answered, as ``Session.explain``."""
+        return await greenlet_spawn(self.sync_session.explain, statement, analyze=analyze)
+
     if not TYPE_CHECKING:  # SQLAlchemy's own signatures are what callers see
 
         def get_bind(self, mapper=None, clause=None, bind=None, *, database=None, **arguments):
@@ -43,14 +50,20 @@ class AsyncSession(SQLAlchemyAsyncSession):
             session = self.sync_session
             if bind is not None:
                 return bind
-            return session.databases.bind(session._name_for(clause, mapper, database), asyncio=True)
+            name = session._name_for(clause, mapper, database)
+            if isinstance(name, Across):
+                return federated_bind(session.databases, name)
+            return session.databases.bind(name, asyncio=True)
 
         def get_async_bind(self, mapper=None, clause=None, bind=None, *, database=None, **arguments):
             """The async engine for a statement or a mapped class (SQLAlchemy 2.1.7 and later have this method)."""
             session = self.sync_session
             if bind is not None:
                 return bind
-            return session.databases.async_engine(session._name_for(clause, mapper, database))
+            name = session._name_for(clause, mapper, database)
+            if isinstance(name, Across):
+                raise CrossDatabaseError(name.tables, "No async engine stands for them all: the session runs it.")
+            return session.databases.async_engine(name)
 
         @property
         def bind(self):

@@ -1,4 +1,4 @@
-"""Relationships between databases: no join reaches across, so they load by a SELECT of their own."""
+"""Relationships between databases: configured to join, they load by a SELECT of their own instead."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from sqlalchemy.orm import Mapper, RelationshipProperty
 
 from manybase.errors import ConfigurationError
 
-JOINING = {"joined", "subquery", False, "selectin"}  # selectin: only where it needs the parent's table
+JOINING = {"joined", "subquery", False}
 SELECTIN = (("lazy", "selectin"),)
-SELECT = (("lazy", "select"),)
 
 
 class Owning(Protocol):
@@ -24,9 +23,9 @@ class Owning(Protocol):
 def load_across_by_selectin(mapper: Mapper[Any], ownership: Owning) -> None:
     """Make each relationship of ``mapper`` that is configured to join another database load by SELECT ... IN.
 
-    Where that would join the parent's table too (a secondary table, a condition that is more than a key) it loads
-    lazily. Loader options of a statement still win; a ``joinedload`` across databases is refused when the statement is
-    routed.
+    So what only asks for the parent stays a statement of one database, which may lock its rows. Loader options of a
+    statement still win: a ``joinedload`` joins the two databases. So does the SELECT ... IN itself where the condition
+    is more than a key, and needs the parent's table.
     """
     own = ownership.owners_of(mapper)
     for relationship in mapper.relationships:
@@ -39,14 +38,12 @@ def load_across_by_selectin(mapper: Mapper[Any], ownership: Owning) -> None:
 
 
 def load_apart(relationship: RelationshipProperty[Any]) -> None:
-    # Private: RelationshipProperty._get_strategy and SelectInLoader.omit_join (SQLAlchemy 2.0 and 2.1). The default
-    # loader of a relationship can only be chosen before its mapper is configured, by whoever wrote the class; loader
-    # options on the statement, the public way, would override the user's own. test_relationships.py fails when this
-    # changes.
-    selectin: Any = relationship._get_strategy(SELECTIN)
-    relationship.lazy = "selectin" if selectin.omit_join else "select"
-    relationship.strategy_key = SELECTIN if selectin.omit_join else SELECT
-    relationship.strategy = relationship._get_strategy(relationship.strategy_key)
+    # Private: RelationshipProperty._get_strategy (SQLAlchemy 2.0 and 2.1). The default loader of a relationship can
+    # only be chosen before its mapper is configured, by whoever wrote the class; loader options on the statement, the
+    # public way, would override the user's own. test_relationships.py fails when this changes.
+    relationship.lazy = "selectin"
+    relationship.strategy_key = SELECTIN
+    relationship.strategy = relationship._get_strategy(SELECTIN)
 
 
 def check_secondary(relationship: RelationshipProperty[Any], ownership: Owning, target: frozenset[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from sqlalchemy import ClauseElement, Dialect, Table, TextClause, exc
 from sqlalchemy.orm import Mapper
+from sqlalchemy.sql import visitors
 
 from manybase.errors import AmbiguousRoute, CrossDatabaseError, RoutingError, UnknownDatabase
 from manybase.ownership import Owners, Ownership
@@ -32,6 +33,7 @@ class Across(frozenset[str]):
     """The databases that a SELECT needs together, for none owns all of its tables; ``tables`` by who owns them."""
 
     tables: Mapping[str, Sequence[str]]
+    shared: tuple[str, ...] = ()  # those of them that several databases hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,10 @@ class Router:
         tables = tables_of(clause, self._dialects)
         if not tables:
             return NO_TABLES
-        owners = self.common_owners(tables, is_select=getattr(clause, "is_select", False))
+        owners = self.common_owners(tables, clause)
         return ReadBy(owners) if tables.reads and not isinstance(owners, Across) else owners
 
-    def common_owners(self, tables: Iterable[Table], *, is_select: bool) -> Owners:
+    def common_owners(self, tables: Iterable[Table], clause: ClauseElement) -> Owners:
         owners = {table: self.ownership.owners(table) for table in tables}
         common = frozenset.intersection(*owners.values())
         if common:
@@ -94,10 +96,11 @@ class Router:
         by_database: dict[str, list[str]] = {}
         for table, names in owners.items():
             by_database.setdefault("/".join(sorted(names)), []).append(table.fullname)
-        if not is_select:
+        if not is_select(clause):
             raise CrossDatabaseError(by_database, DML_ADVICE)
         across = Across(name for names in owners.values() for name in names)
         across.tables = by_database
+        across.shared = tuple(sorted(table.fullname for table, names in owners.items() if len(names) > 1))
         return across
 
     def choose(self, candidates: Owners, scope: Scope, named: str | None = None) -> Route:
@@ -113,6 +116,8 @@ class Router:
         if isinstance(candidates, Across):
             if asked is not None:
                 raise CrossDatabaseError(candidates.tables, PINNED_ADVICE.format(asked))
+            if candidates.shared:
+                raise which_of_them(candidates)
             return Route(" + ".join(sorted(candidates)), reason="a select over several databases")
         if not candidates:
             return self.without_tables(asked, "named" if named else "pinned")
@@ -146,6 +151,22 @@ def only(candidates: Owners) -> Route:
         f"Several databases hold these models: {', '.join(sorted(candidates))}. Say which one: "
         "Session(databases, database=name), or bind_arguments={'database': name}.",
         sorted(candidates),
+    )
+
+
+def which_of_them(across: Across) -> AmbiguousRoute:
+    holders = sorted({name for owners in across.tables if "/" in owners for name in owners.split("/")})
+    return AmbiguousRoute(
+        f"{', '.join(across.shared)}: held by several databases, {', '.join(holders)}, and the statement needs tables "
+        "of others too. It cannot say which of them is meant: select from one of them alone, with database=.",
+        holders,
+    )
+
+
+def is_select(clause: ClauseElement) -> bool:
+    """Whether it only selects: no part of it writes, such as a CTE."""
+    return getattr(clause, "is_select", False) and not any(
+        getattr(each, "is_dml", False) for each in visitors.iterate(clause)
     )
 
 

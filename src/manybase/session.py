@@ -18,6 +18,7 @@ from manybase.engines import Bind, Databases
 from manybase.enlisted import Enlisted
 from manybase.errors import ConfigurationError
 from manybase.federation.binding import federated_bind, is_federated, serve
+from manybase.federation.explanation import Explanation
 from manybase.routing import Across, ReadBy, Route
 from manybase.scope import Scope
 from manybase.slots import Ticket
@@ -78,6 +79,15 @@ class Session(SQLAlchemySession):
         if isinstance(statement, (Query, QueryableAttribute)):
             statement = statement.__clause_element__()
         return self._route(statement, subject_of(statement), database)
+
+    def explain(self, statement: Any, *, analyze: bool = False) -> Explanation:
+        """How a SELECT would be answered; raises what running it would raise. Nothing runs, and nothing connects.
+
+        With ``analyze`` it runs once; its rows are read and dropped, and what it took is told.
+        """
+        from manybase.federation.explaining import explain
+
+        return explain(self, statement, analyze=analyze)
 
     def get_bind(
         self,
@@ -178,10 +188,12 @@ class Session(SQLAlchemySession):
             self._enlisted.note_write(name, clause, mapper)
         return name
 
-    def _name_for(self, clause: Any, mapper: Any, named: str | None) -> str:
+    def _name_for(self, clause: Any, mapper: Any, named: str | None) -> str | Across:
         if named is None and clause is not None:
             named = named_by(clause)
-        return self._one_of(self._candidates(clause, mapper), named)
+        candidates = self._candidates(clause, mapper)
+        name = self._one_of(candidates, named)
+        return candidates if isinstance(candidates, Across) else name
 
     def _one_of(self, candidates: frozenset[str], named: str | None) -> str:
         if named is None and self.scope.database is None and len(candidates) == 1:

@@ -222,6 +222,19 @@ def test_export_with_a_name_that_is_a_formula(client: TestClient) -> None:
     assert client.get("/exports/orders.csv").text.endswith(",'=1+1,Honey,1,700\r\n")
 
 
+def test_best_buyers(client: TestClient, files: Path) -> None:
+    """One select over two databases gives what each of them, and a program, would give together."""
+    spent: dict[int, list[int]] = {}
+    for user_id, cents in rows(files, "analytics", "SELECT user_id, total_cents FROM orders"):
+        spent.setdefault(user_id, []).append(cents)
+    names = dict(rows(files, "shop", "SELECT id, name FROM users"))
+    expected = sorted((-sum(paid), user_id, len(paid)) for user_id, paid in spent.items() if user_id in names)
+
+    assert [
+        {"name": names[user_id], "orders": orders, "spent_cents": -spent} for spent, user_id, orders in expected[:10]
+    ] == client.get("/reports/buyers").json()
+
+
 def test_order_whose_user_is_gone(client: TestClient, files: Path) -> None:
     """No server checks a key into another database, so reports and exports go on without the name."""
     rows(files, "analytics", "INSERT INTO orders VALUES (99999, 99999, 99999, 1, 1, '2026-01-01 00:00:00')")

@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session as PlainSession
 from sqlalchemy.orm import join as orm_join
 
 from manybase import Database, Databases, Session
-from manybase.federation import staging
 
 
 class Here(DeclarativeBase):
@@ -152,19 +151,6 @@ def test_an_outer_join_with_an_alias_of_a_subquery_that_has_parameters(pair: Pai
         orm_join(notes, Order, Order.customer_id == some.points, isouter=True)
     )
     assert pair.expected(statement) == pair.actual(statement, executor)
-
-
-def test_fragments_on_one_connection_are_not_fetched_at_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs: list[int] = []
-    together = staging.run_together
-
-    def counted(those: Any, **options: Any) -> None:
-        jobs.append(len(those))
-        together(those, **options)
-
-    monkeypatch.setattr(staging, "run_together", counted)
-    pair.actual(select(Customer.id, Order.id).join_from(Customer, Order, Customer.points < Order.x), "duckdb")
-    assert {1} == set(jobs)
 
 
 def test_exists_of_different_rows_beyond_an_offset(pair: Pair) -> None:

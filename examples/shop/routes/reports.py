@@ -1,16 +1,19 @@
 """Reading: several databases in one request, each asked what it knows."""
 
+from __future__ import annotations  # Select[str, int] is for SQLAlchemy 2.1
+
 from collections.abc import Sequence
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import selectinload
 
 from examples.shop.analytics_models import Event, Order
 from examples.shop.audit_models import AuditEntry
 from examples.shop.csv_lines import csv_lines
-from examples.shop.schemas import AuditRow, Dashboard, EventRow, ProductRevenue
+from examples.shop.schemas import AuditRow, Buyer, Dashboard, EventRow, ProductRevenue
 from examples.shop.sessions import AnalyticsDep, AuditDep, SessionDep, StreamDep
 from examples.shop.shop_models import Product, User
 
@@ -46,6 +49,26 @@ async def report_revenue(session: SessionDep) -> list[ProductRevenue]:
         ProductRevenue(product=names.get(product_id, f"product {product_id}"), sold=quantity, revenue_cents=cents)
         for product_id, quantity, cents in sold
     ]
+
+
+@router.get("/reports/buyers")
+async def report_buyers(session: SessionDep) -> list[Buyer]:
+    """Users of `shop` with their orders of `analytics`: one statement, a join over two databases."""
+    best = await session.execute(best_buyers())
+    return [Buyer(name=name, orders=orders, spent_cents=cents) for name, orders, cents in best]
+
+
+@router.get("/reports/buyers/explain")
+async def explain_buyers(session: SessionDep) -> dict[str, Any]:
+    """How that join is done, and what it takes. A program of yours would show this to few."""
+    explanation = await session.explain(best_buyers(), analyze=True)
+    return {"text": str(explanation), **explanation.to_dict()}
+
+
+def best_buyers() -> Select[str, int, int]:
+    spent = func.sum(Order.total_cents)
+    joined = select(User.name, func.count(Order.id), spent).join(Order, Order.user_id == User.id)
+    return joined.group_by(User.id, User.name).order_by(spent.desc(), User.id).limit(10)
 
 
 @router.get("/events", response_model=list[EventRow])

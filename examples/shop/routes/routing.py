@@ -9,7 +9,7 @@ from examples.shop.region_models import Parcel
 from examples.shop.schemas import Destination, Refusal
 from examples.shop.sessions import AnalyticsDep, SessionDep
 from examples.shop.shop_models import Product, User
-from manybase import AsyncSession, RoutingError
+from manybase import AsyncSession, RoutingError, UnsupportedStatement
 
 router = APIRouter(prefix="/routing", tags=["routing"])
 
@@ -23,13 +23,15 @@ async def explain_routes(session: SessionDep) -> list[Destination]:
         where("select(Product)", session, select(Product)),
         where("select(Order).join(Event)", session, buyers),
         where("select(AuditEntry)", session, select(AuditEntry)),
+        where("select(User).join(Order)", session, select(User).join(Order, Order.user_id == User.id)),
     ]
 
 
-@router.get("/join")
-async def try_join(session: SessionDep) -> Refusal:
-    """A join over two databases: refused before any SQL runs, with what to do instead."""
-    return await refusal(session, select(User.name, Order.total_cents).join(Order, Order.user_id == User.id))
+@router.get("/lock")
+async def try_lock(session: SessionDep) -> Refusal:
+    """A join over two databases that is to lock its rows: refused before any SQL runs, with what to do instead."""
+    joined = select(User.name, Order.total_cents).join(Order, Order.user_id == User.id)
+    return await refusal(session, joined.with_for_update())
 
 
 @router.get("/pinned")
@@ -52,6 +54,6 @@ def where(text: str, session: AsyncSession, statement: Executable) -> Destinatio
 async def refusal(session: AsyncSession, statement: Executable) -> Refusal:
     try:
         await session.execute(statement)
-    except RoutingError as refused:
+    except (RoutingError, UnsupportedStatement) as refused:
         return Refusal(error=type(refused).__name__, message=str(refused))
     raise AssertionError("This statement is expected to be refused.")

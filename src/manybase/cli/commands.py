@@ -90,3 +90,20 @@ def ping(context: typer.Context, app: App = None, json: Json = False, database: 
     from manybase.cli.looking import ping
 
     finish(context, app, json, lambda databases: ping(databases, chosen(databases, database), json=json))
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    statement: Annotated[
+        str,
+        typer.Argument(metavar="MODULE:NAME", help="A SELECT, or what returns one, as in shop.reports:best_customers."),
+    ],
+    app: App = None,
+    json: Json = False,
+    analyze: Annotated[bool, typer.Option("--analyze", help="Run it once, and tell what that took.")] = False,
+) -> None:
+    """Tell how a SELECT is answered: what each database is asked, and what is left to be done. Nothing runs."""
+    from manybase.cli.explaining import explain
+
+    finish(context, app, json, lambda databases: explain(databases, statement, analyze=analyze, json=json))

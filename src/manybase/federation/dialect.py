@@ -37,7 +37,7 @@ class FederatedCompiler(Planning, DuckDBCompiler):  # type: ignore[misc]  # both
 class FederatedContext(DefaultExecutionContext):
     def pre_exec(self) -> None:
         plan = getattr(self.compiled, "plan", None)
-        if plan is not None and plan.scopes:
+        if plan is not None and plan.fragments:
             connection: Any = self.root_connection.connection.dbapi_connection
             values, options = internals.values_of(self), self.execution_options
             self.cursor.execution = Execution(connection.session, self.compiled, values, options)  # type: ignore[attr-defined]

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from manybase.errors import UnsupportedStatement
+from manybase.federation import log
 from manybase.federation.limits import Federation
+from manybase.federation.measuring import Measured
 from manybase.federation.reading import Rows
 from manybase.federation.staging import Staging
 
@@ -28,20 +30,24 @@ class Execution:
         self.staging = Staging(session, self.plan, values, self.limits)
         self.streams = bool(options.get("stream_results"))
         self.executor, self.why = choose(self.plan, options.get("federation_executor"))
-        self._chunks: Iterator[Rows] = iter(())
+        report: list[Execution] | None = options.get("federation_report")
+        if report is not None:
+            report.append(self)
+        self.measured = Measured()
         self._rows: Iterator[tuple[Any, ...]] = iter(())
 
     def run(self, sql: str, parameters: Any) -> list[Any]:
         """Start; what a cursor describes its columns with."""
-        if self.staging.estimate():
-            self.compiled.program_again()
-        if self.executor == "python":
-            self._chunks = self.plan.program.run(self.staging, streams=self.streams)
-        else:
-            from manybase.federation.duckdb.executor import run
+        with self.measured.working():
+            if self.staging.estimate():
+                self.compiled.program_again()
+            if self.executor == "python":
+                chunks = self.plan.program.run(self.staging, streams=self.streams)
+            else:
+                from manybase.federation.duckdb.executor import run
 
-            self._chunks = run(self, sql, parameters)
-        self._rows = itertools.chain.from_iterable(self._chunks)
+                chunks = run(self, sql, parameters)
+        self._rows = itertools.chain.from_iterable(self.measured.start(chunks))
         return [(f"c{number}", None, None, None, None, None, None) for number in range(len(self.plan.types))]
 
     def fetchone(self) -> tuple[Any, ...] | None:
@@ -54,9 +60,8 @@ class Execution:
         return list(self._rows)
 
     def close(self) -> None:
-        close = getattr(self._chunks, "close", None)
-        if close is not None:
-            close()
+        self.measured.close()
+        log.tell(self.executor, self.staging, self.measured)
 
 
 def choose(plan: Any, asked: str | None) -> tuple[str, str]:

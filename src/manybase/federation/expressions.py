@@ -22,6 +22,7 @@ from sqlalchemy import (
     FunctionElement,
     FunctionFilter,
     Grouping,
+    Interval,
     Label,
     Over,
     SelectBase,
@@ -49,12 +50,20 @@ VOLATILE = frozenset("gen_random_uuid nextval rand random setval sleep pg_sleep 
 STRICT = frozenset(
     """
     abs ascii ceil ceiling char_length character_length cos date date_format date_part date_trunc day
-    dayofmonth exp extract floor hex hour initcap instr json_extract json_unquote julianday left length ln
+    dayofmonth exp extract floor hour initcap instr json_extract json_unquote julianday left length ln
     log lower lpad ltrim md5 minute mod month position pow power regexp_replace replace reverse right round
     rpad rtrim second sign sin split_part sqrt strpos substr substring tan to_char trim trunc truncate
     unixepoch upper weekday year
     """.split()  # noqa: SIM905
 )
+# Functions that a kind of server does not have, and DuckDB has: they are left to it.
+LACKING = {
+    "sqlite": frozenset(
+        "age date_part date_trunc left lpad md5 regexp_replace reverse right rpad split_part to_char".split()  # noqa: SIM905
+    ),
+    "mysql": frozenset("age date_part date_trunc split_part string_agg".split()),  # noqa: SIM905
+}
+LACKING["mariadb"] = LACKING["mysql"]
 COMPARISONS = frozenset({operators.eq, operators.ne, operators.lt, operators.le, operators.gt, operators.ge})
 ARITHMETIC = frozenset(
     {operators.add, operators.sub, operators.mul, operators.truediv, operators.floordiv, operators.mod}
@@ -135,6 +144,20 @@ def windowed(over: Over[Any]) -> Any:
     return function
 
 
+def is_known_to(backend: str, clause: ClauseElement) -> bool:
+    """Whether such a server can compute it: not what only PostgreSQL has."""
+    if backend not in LACKING:
+        return True
+    for each in visitors.iterate(clause):
+        if isinstance(each, FunctionElement) and name_of(each) in LACKING[backend]:
+            return False
+        if isinstance(each, BinaryExpression) and each.operator in (operators.add, operators.sub):
+            sides = (each.left.type, each.right.type)
+            if any(isinstance(side, Interval) for side in sides):
+                return False
+    return True
+
+
 def name_of(function: FunctionElement[Any]) -> str:
     return str(getattr(function, "name", "")).lower()
 
@@ -173,6 +196,8 @@ def null_for_null(clause: Any, tables: set[int] | frozenset[int]) -> bool:
     if isinstance(clause, Extract):
         return null_for_null(clause.expr, tables)
     if isinstance(clause, BinaryExpression):
+        if isinstance(clause.right, CollectionAggregate):  # x = ANY (no rows) is false, whatever x is
+            return False
         if clause.operator in ANY_NULL:
             return null_for_null(clause.left, tables) or null_for_null(clause.right, tables)
         return clause.operator in JSON and null_for_null(clause.left, tables)

@@ -38,7 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 LISTED = 1_000  # keys that are sent as a list of parameters; beyond, only where one parameter can hold them all
-BIGINT = range(-(2**63), 2**63)
+LEAST, MOST = -(2**63), 2**63 - 1  # of BIGINT
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def whole_numbers(keys: Collection[Any]) -> list[int] | None:
     for key in keys:
         if not isinstance(key, (int, decimal.Decimal, float)):
             return None
-        if key == key and key in BIGINT:
+        if key == key and LEAST <= key <= MOST and key == int(key):  # not NaN, not infinite
             found.append(int(key))
     return found
 

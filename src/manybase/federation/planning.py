@@ -38,12 +38,14 @@ from sqlalchemy.sql import operators, visitors
 
 from manybase.errors import UnsupportedStatement
 from manybase.federation import internals
-from manybase.federation.duckdb.executor import is_native
+from manybase.federation.duckdb.executor import is_loose, is_native
 from manybase.federation.expressions import (
     AGGREGATES,
+    LACKING,
     are_same,
     binds,
     conjuncts,
+    is_known_to,
     is_null_for_null,
     name_of,
     uses,
@@ -94,6 +96,7 @@ class Planning:
         self._open_ctes: list[Any] = []
         self._in_aggregate = 0
         self._windowed: set[int] = set()
+        self._refused: UnsupportedStatement | None = None
         self._in_exists = False
         self._only_exists: list[bool] = []
         super().__init__(*arguments, **options)
@@ -258,6 +261,8 @@ class Planning:
         used = uses(condition)
         if used.opaque or used.aggregates or used.windows or used.tables & (self._outside() - own):
             return False
+        if not is_known_to(self.dialect.backends[database], condition):
+            return False
         return all(self._answers(database, each) for each in used.subqueries)
 
     # ---- FROM and WHERE
@@ -275,6 +280,10 @@ class Planning:
         self._scopes.append(scope)
         self._link(scope.tree)
         self._scopes.pop()
+
+    def _has_full(self, database: str) -> bool:
+        """Whether a database knows FULL JOIN."""
+        return self.dialect.backends[database] not in LACKING
 
     def _is_alone(self, scope: Scope, tables: set[int], condition: Condition) -> bool:
         """Whether a SELECT uses tables in no other place than FROM and that condition."""
@@ -338,17 +347,15 @@ class Planning:
             return
         for inner, outer in ((condition.left, condition.right), (condition.right, condition.left)):
             reduced, known = self._fragment_of(inner), self._fragment_of(outer)
-            if reduced is not None and known is not None and reduced is not known and reduced in matched:
+            if reduced is None or known is None or reduced is known or reduced not in matched:
+                continue
+            loose = is_loose(outer, known.database, self.dialect) and not is_loose(
+                inner, reduced.database, self.dialect
+            )
+            if not loose:  # else its spellings are not all that match
                 reduced.reducers.append(Reducer(known, known.output(outer).name, inner))
 
     # ---- rendering
-
-    def group_by_clause(self, select: Any, **options: Any) -> Any:
-        """The groupings are computed for each row."""
-        if not self._scopes or self._scopes[-1].whole is not None:
-            return super().group_by_clause(select, **options)  # type: ignore[misc]
-        with self._inside(self._scopes[-1].nullable):
-            return super().group_by_clause(select, **options)  # type: ignore[misc]
 
     def _text_of(self, node: Node, **options: Any) -> str:
         if isinstance(node, Fragment):
@@ -435,6 +442,8 @@ class Planning:
             return None
         if used.opaque or used.aggregates or used.windows:
             return None
+        if not is_known_to(self.dialect.backends[fragment.database], expression):
+            return None
         return fragment if all(self._answers(fragment.database, each) for each in used.subqueries) else None
 
     def _computed_at_home(self, element: Any) -> str | None:
@@ -465,6 +474,16 @@ class Planning:
         grouped = scope.grouping is not None and not in_aggregate and not self._is_grouped(scope, expression)
         return f"FIRST({text})" if grouped else text
 
+    @contextmanager
+    def _as_group(self, element: Any) -> Iterator[None]:
+        """What the SELECT groups by is computed for each row."""
+        grouped = bool(self._scopes and self._scopes[-1].grouping) and self._is_grouped(self._scopes[-1], element)
+        self._in_aggregate += grouped
+        try:
+            yield
+        finally:
+            self._in_aggregate -= grouped
+
     def _is_grouped(self, scope: Scope, expression: Any) -> bool:
         return any(isinstance(each, ClauseElement) and are_same(each, expression) for each in scope.grouping or ())
 
@@ -482,7 +501,7 @@ class Planning:
         return ""
 
     def visit_textclause(self, textclause: Any, **options: Any) -> Any:
-        if uses(textclause).opaque:
+        if self._scopes and uses(textclause).opaque:
             raise opaque("text()")
         return super().visit_textclause(textclause, **options)  # type: ignore[misc]
 
@@ -494,7 +513,10 @@ class Planning:
         return super().visit_grouping(grouping, *arguments, **options)  # type: ignore[misc]
 
     def _finish(self) -> None:
+        """A hook of the user's may send something through the connection that needs no database: nothing runs then."""
         plan = self.plan
+        if plan.fragments and self._refused is not None:
+            raise self._refused
         if plan.root is None:
             plan.root = self.statement  # type: ignore[attr-defined]
         plan.types = [entry.type for entry in internals.result_of(self)]
@@ -599,7 +621,8 @@ def computing(name: str) -> Any:
     def visit(self: Any, element: Any, *arguments: Any, **options: Any) -> Any:
         text = self._computed_at_home(element) if is_value(element) else None
         if text is None:
-            return rendered(self, name, element, *arguments, **options)
+            with self._as_group(element):
+                return rendered(self, name, element, *arguments, **options)
         add_to_result_map = options.get("add_to_result_map")
         if add_to_result_map is not None:  # where it has no label of its own
             known = getattr(element, "name", None) or getattr(getattr(element, "element", None), "name", name)
@@ -659,7 +682,18 @@ def visit_function(self: Any, func: Any, *arguments: Any, **options: Any) -> Any
         self._in_aggregate -= 1
 
 
-Planning.visit_function = visit_function  # type: ignore[attr-defined]
+def visit_known_function(self: Any, func: Any, *arguments: Any, **options: Any) -> Any:
+    """What the executor lacks is refused, but not in a statement without tables, which nobody executes."""
+    try:
+        return visit_function(self, func, *arguments, **options)
+    except UnsupportedStatement as error:
+        if self.plan.fragments or any(scope.tables for scope in self._scopes):
+            raise
+        self._refused = self._refused or error
+        return "NULL"
+
+
+Planning.visit_function = visit_known_function  # type: ignore[attr-defined]
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:

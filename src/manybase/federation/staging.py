@@ -31,7 +31,7 @@ from manybase.federation.keys import Sending, sending, usable
 from manybase.federation.limits import Federation
 from manybase.federation.plan import Plan
 from manybase.federation.reading import Rows, chunks
-from manybase.federation.together import run_together
+from manybase.federation.together import Job, bounded, run_together
 
 if TYPE_CHECKING:
     from manybase.session import Session
@@ -77,9 +77,11 @@ class Part:
     streams: bool
     keys: int | None
 
-    def chunks(self) -> Iterator[Rows]:
+    def chunks(self, ran: list[str]) -> Iterator[Rows]:
+        """Its rows; what is sent is added to those that ``ran``."""
         options: Any = STREAMED if self.streams else None
         result = self.connection.execute(self.statement, self.parameters, execution_options=options)
+        ran.append(str(result.context.compiled))
         try:
             yield from chunks(result, self.types)
         finally:
@@ -95,6 +97,7 @@ class Staging:
         self.values = values
         self.limits = limits
         self.fetched: dict[Fragment, Fetched] = {}
+        self.history: list[Fetched] = []  # with what was fetched in vain
         self.dialects: dict[Fragment, Dialect] = {}
         self.rows = 0
         self.bytes = 0
@@ -111,42 +114,53 @@ class Staging:
     def fetch(self, batch: Sequence[Fragment], limit: int | None = None) -> None:
         """Fragments of different databases, at the same time; with ``limit``, only so many first rows of each."""
         parts = [(Fetched(each), self.part(each, limit)) for each in batch]
-        shared: dict[int, list[tuple[Fetched, Part]]] = {}  # SQLite files may be attached to one connection
-        for fetched, part in parts:
-            if part is not None:
-                driver = part.connection.connection.dbapi_connection
-                shared.setdefault(id(driver), []).append((fetched, part))
-        jobs = [partial(self.collect_each, those) for those in shared.values()]
         for fetched, part in parts:
             fetched.rows = []
             self.fetched[fetched.fragment] = fetched
+            self.history.append(fetched)
             if part is not None:
                 fetched.keys = part.keys
-        if jobs:
-            run_together(jobs, asyncio=self.session._asyncio)
+        self.run(*((fetched, part) for fetched, part in parts if part is not None))
+
+    def run(self, *parts: tuple[Fetched, Part]) -> None:
+        jobs, here = list[Job](), list[Job]()  # a connection to SQLite may be bound to its thread
+        for fetched, part in parts:
+            stays = part.connection.dialect.name == "sqlite"
+            (here if stays else jobs).append(partial(self.collect, fetched, part))
+        if parts:
+            try:
+                run_together(jobs, here, self.remaining, asyncio=self.session._asyncio)
+            except TimeoutError as error:
+                named = " and ".join(self.named(fetched.fragment) for fetched, _ in parts)
+                raise FederationLimit("timeout", self.limits.timeout, fragment=named) from error
+
+    @property
+    def remaining(self) -> float:
+        return self._deadline - time.monotonic()
+
+    def named(self, fragment: Fragment) -> str:
+        return f"{fragment.name} of database {fragment.database!r}"
 
     def fetch_as(self, fragment: Fragment, statement: Any, parameters: dict[str, Any]) -> Fetched:
         """A fragment by another statement, which has the same columns."""
         part = self.part(fragment)
         fetched = self.fetched[fragment] = Fetched(fragment, [])
+        self.history.append(fetched)
         if part is not None:
             prepared = prepared_as(self.plan, statement, part.types)
             part.statement, part.streams = prepared.statement, False
             part.parameters = {GIVEN + name: self.values[name] for name in prepared.names} | parameters
-            self.collect(fetched, part)
+            self.run((fetched, part))
         return fetched
-
-    def collect_each(self, parts: Sequence[tuple[Fetched, Part]]) -> None:
-        for fetched, part in parts:
-            self.collect(fetched, part)
 
     def collect(self, fetched: Fetched, part: Part) -> None:
         assert fetched.rows is not None
-        for chunk in self.read(fetched, part):
-            if fetched.rows:
-                fetched.rows += chunk
-            else:
-                fetched.rows = chunk
+        with bounded(part.connection, self.remaining):
+            for chunk in self.read(fetched, part):
+                if fetched.rows:
+                    fetched.rows += chunk
+                else:
+                    fetched.rows = chunk
 
     def chunks(self, fragment: Fragment) -> Iterator[Rows]:
         """Its rows: those that are here, or, where they are only to pass through, as they come."""
@@ -154,13 +168,15 @@ class Staging:
             yield self.fetched[fragment].rows or []
             return
         fetched = self.fetched[fragment] = Fetched(fragment)
+        self.history.append(fetched)
         part = self.part(fragment)
         if part is not None:
+            fetched.keys = part.keys
             yield from self.read(fetched, part)
 
     def read(self, fetched: Fetched, part: Part) -> Iterator[Rows]:
         started = time.perf_counter()
-        for chunk in part.chunks():
+        for chunk in part.chunks(fetched.statements):
             fetched.seconds += time.perf_counter() - started
             fetched.count += len(chunk)
             fetched.bytes += self.count(fetched.fragment, chunk)
@@ -231,7 +247,7 @@ class Staging:
         size = estimated_size(rows)
         self.rows += len(rows)
         self.bytes += size
-        limits, named = self.limits, f"{fragment.name} of database {fragment.database!r}"
+        limits, named = self.limits, self.named(fragment)
         if self.rows > limits.max_rows:
             raise FederationLimit("max_rows", limits.max_rows, fragment=named)
         if self.bytes > limits.max_bytes:
@@ -332,6 +348,8 @@ def expected(fragment: Fragment, done: list[Fragment]) -> float:
     """About how many rows it brings after those; as its database supposes, else by what it says."""
     if fragment.whole is not None:
         return WHOLE
+    if fragment.answers is not None and fragment.answers.outer not in done:
+        return 2 * ALL  # first the keys that it is asked for
     rows = fragment.estimate
     if rows is None:
         rows = 1 if fragment.is_small else FILTERED if fragment.where else ALL

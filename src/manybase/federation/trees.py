@@ -81,11 +81,13 @@ class Planter:
         fits: Callable[[Condition, str], bool],
         make: Callable[[str], Fragment],
         alone: Callable[[set[int], Condition], bool],
+        has_full: Callable[[str], bool] = bool,
     ) -> None:
         self._home = home
         self._fits = fits
         self._make = make
         self._alone = alone
+        self._has_full = has_full
 
     def plant(self, froms: Sequence[FromClause], where: Iterable[Condition]) -> Pool:
         conditions = [part for each in where for part in conjuncts(each)]
@@ -221,6 +223,8 @@ class Planter:
         if not isinstance(node, Outer):
             return node
         database = None if node.kind == "anti" else self.only_database(node)
+        if database is not None and is_full(node) and not self._has_full(database):
+            database = None
         if database is not None and all(self._fits(each, database) for each in all_conditions(node)):
             joined = as_join(node)
             if joined is not None:
@@ -235,6 +239,13 @@ class Planter:
         if has_anti(node):
             return None
         return names.pop() if len(names) == 1 else None
+
+
+def is_full(node: Node | Pool) -> bool:
+    """Whether there is a FULL JOIN in it."""
+    if isinstance(node, Pool):
+        return any(map(is_full, node.items))
+    return isinstance(node, Outer) and (node.kind == "full" or is_full(node.left) or is_full(node.right))
 
 
 def is_side_of(column: ColumnClause[Any], condition: Condition) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from manybase.federation.duckdb.values import Column
 from manybase.federation.duckdb.workspace import Result, Workspace
-from manybase.federation.fragments import Fragment, Output, is_column
+from manybase.federation.fragments import Fragment, is_column
 from manybase.federation.reading import CHUNK, Rows, processed
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def columns(fragment: Fragment, execution: Execution) -> list[Column]:
     found = []
     rows = execution.staging.fetched[fragment].rows or []
     for place, output in enumerate(fragment.outputs):
-        folds = is_loose(output, fragment.database, dialect)
+        folds = is_loose(output.expression, fragment.database, dialect)
         carried = output in execution.plan.carried_outputs
         type_ = output.type
         if isinstance(type_, Integer) and not is_column(output.expression) and not all_whole(rows, place):
@@ -70,12 +70,12 @@ def columns(fragment: Fragment, execution: Execution) -> list[Column]:
     return found or [Column("c0", Integer(), home)]
 
 
-def is_loose(output: Output, database: str, dialect: Any) -> bool:
+def is_loose(expression: Any, database: str, dialect: Any) -> bool:
     """Whether its database takes several spellings of it for the same: that of a function, if of its columns."""
-    if not isinstance(output.type, (String, NullType)) or isinstance(output.type, Enum):
+    if not isinstance(expression.type, (String, NullType)) or isinstance(expression.type, Enum):
         return False
-    columns: list[Any] = [each for each in visitors.iterate(output.expression) if is_column(each)]
-    texts: list[Any] = [each.type for each in columns if isinstance(each.type, String)] or [output.type]
+    columns: list[Any] = [each for each in visitors.iterate(expression) if is_column(each)]
+    texts: list[Any] = [each.type for each in columns if isinstance(each.type, String)] or [expression.type]
     return all(dialect.folds(database, each) for each in texts)
 
 

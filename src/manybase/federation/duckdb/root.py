@@ -55,6 +55,15 @@ def root() -> Root:
 
 
 def opened(options: dict[str, Any], part: str) -> DuckDBPyConnection:
+    connection: DuckDBPyConnection = imported(part).connect(":memory:", config=SETTINGS | options)
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(MACROS)
+    connection.execute("SET enable_external_access = false")  # what is set above could not be, once it is
+    return connection
+
+
+def imported(part: str) -> Any:
+    """DuckDB. ``UnsupportedStatement`` says that ``part`` needs it, where it is not installed."""
     try:
         import duckdb
     except ImportError as error:
@@ -63,11 +72,7 @@ def opened(options: dict[str, Any], part: str) -> DuckDBPyConnection:
         raise UnsupportedStatement(
             part, "it needs DuckDB, which is not installed", 'Install it: pip install "manybase[join]".'
         ) from None
-    connection = duckdb.connect(":memory:", config=SETTINGS | options)
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(MACROS)
-    connection.execute("SET enable_external_access = false")  # what is set above could not be, once it is
-    return connection
+    return duckdb
 
 
 @contextmanager

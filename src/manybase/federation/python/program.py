@@ -313,7 +313,7 @@ class Program:
     def first(self, staging: Staging, top: Top) -> Rows | None:
         """The result, where some first rows of the fragment suffice. Each attempt is one statement, one snapshot."""
         wanted = top.wanted(Run(staging))
-        size = 0 if wanted is None else max(FEWEST, 2 * wanted)
+        size = 0 if wanted is None else wanted + max(FEWEST, wanted // 4)
         filtered = any(each.where or each.whole for each in self.fragments if each is not top.fragment)
         most = 4 * size if filtered else MOST
         while wanted and size <= most:

@@ -15,7 +15,9 @@ SIGNIFICANT, GROUP = 16, 4
 def significant(dividend: Decimal, divisor: Decimal) -> Decimal:
     """As PostgreSQL divides numeric by numeric."""
     if not (dividend.is_finite() and divisor.is_finite()):
-        return Decimal("NaN") if dividend.is_nan() or divisor.is_nan() else EXACT.divide(dividend, divisor)
+        if dividend.is_nan() or divisor.is_nan() or dividend.is_infinite() == divisor.is_infinite():
+            return Decimal("NaN")
+        return EXACT.divide(dividend, divisor) if dividend.is_infinite() else Decimal(0)
     weight, first = leading(dividend)
     other, its_first = leading(divisor)
     quotient = weight - other - (first <= its_first)
