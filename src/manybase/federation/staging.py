@@ -157,6 +157,10 @@ class Staging:
             self.run((fetched, part))
         return fetched
 
+    def collect_each(self, parts: Sequence[tuple[Fetched, Part]]) -> None:
+        for fetched, part in parts:
+            self.collect(fetched, part)
+
     def collect(self, fetched: Fetched, part: Part) -> None:
         assert fetched.rows is not None
         with bounded(part.connection, self.remaining):

@@ -15,6 +15,8 @@ from sqlalchemy import (
     BindParameter,
     BooleanClauseList,
     Case,
+    Date,
+    DateTime,
     Enum,
     False_,
     Float,
@@ -118,7 +120,7 @@ class Evaluating:
         name = self._name(bind)
 
         def make(values: dict[str, Any]) -> Evaluate:
-            value = values[name]
+            value = given(values[name], bind.type)
             return lambda row: value
 
         return Value(bind.type, make=make)
@@ -188,12 +190,12 @@ class Evaluating:
         inside = clause.operator is operators.in_op
 
         def make(values: dict[str, Any]) -> Evaluate:
-            given, get = list(values[name]), left.of(values)
-            known, unsure = {each for each in given if each is not None}, any(each is None for each in given)
+            sought, get = [given(each, left.type) for each in values[name]], left.of(values)
+            known, unsure = {each for each in sought if each is not None}, None in sought
 
             def evaluate(row: Row) -> bool | None:
                 value = get(row)
-                if not given:
+                if not sought:
                     return not inside
                 if value is None:
                     return None
@@ -233,6 +235,17 @@ class Evaluating:
         if name == "coalesce" and len({number_of(each.type) for each in arguments} - {None}) <= 1:
             return lifted(clause.type, arguments, coalesce, strict=False)
         raise NotCovered(f"the function {name}()")
+
+
+def given(value: Any, type_: TypeEngine[Any]) -> Any:
+    """A parameter as a database takes it that is told its type."""
+    if isinstance(value, float) and number_of(type_) == "exact":
+        return decimal.Decimal(repr(value))
+    if isinstance(type_, DateTime) and type(value) is datetime.date:
+        return datetime.datetime(value.year, value.month, value.day)
+    if isinstance(type_, Date) and isinstance(value, datetime.datetime):
+        return value.date()
+    return value
 
 
 def are_comparable(first: Value, second: Value) -> bool:

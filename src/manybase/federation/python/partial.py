@@ -161,7 +161,7 @@ def parts_of(function: Any, argument: Any, backend: str) -> list[Any] | None:
     total: Any = func.sum(argument)
     if number == "exact" and backend == "sqlite":  # which adds them up as floats
         scale = argument.type.scale
-        if scale is None or not isinstance(argument.type, Numeric):
+        if scale is None or not isinstance(argument.type, Numeric) or not is_column(argument):
             return None
         total = func.sum(cast(func.round(argument * 10**scale), BigInteger), type_=BigInteger())
     return [total, func.count(argument)] if name == "avg" else [total]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from manybase.errors import UnsupportedStatement
 from manybase.federation.fragments import Fragment
 from manybase.federation.python.dense import Dense, dense_statement
 from manybase.federation.python.evaluating import Evaluate, Row, Value
@@ -370,4 +371,8 @@ def sorted_by(rows: Rows, order: Order, run: Run) -> Rows:
 
 def number(value: Value | None, run: Run) -> int | None:
     found = None if value is None else value.of(run.values)(())
+    if found is not None and found < 0:
+        raise UnsupportedStatement(
+            "A negative LIMIT or OFFSET", "databases do not agree what it means", "Leave it out."
+        )
     return None if found is None else int(found)
