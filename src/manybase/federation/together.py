@@ -44,16 +44,23 @@ def bounded(connection: Connection, timeout: float) -> Iterator[None]:
     if watch is None:
         yield
         return
-    driver: Any = connection.connection.driver_connection
+    cancel = canceller(connection.connection.driver_connection)
     with watchdog().watching(watch):
         try:
             yield
         except Exception as error:
             if watch.expired:
                 with suppress(Exception):  # else the server goes on until it has something to say
-                    driver.cancel()
+                    cancel()
                 raise TimeoutError from error
             raise
+
+
+def canceller(driver: Any) -> Callable[[], None]:
+    """What tells the server to end what runs on a connection, also when that is closed by then."""
+    low: Any = getattr(driver, "pgconn", None)
+    cancel: Callable[[], None] = driver.cancel if low is None else low.get_cancel().cancel
+    return cancel
 
 
 def run_in_threads(jobs: Sequence[Job], here: Sequence[Job]) -> None:
