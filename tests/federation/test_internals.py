@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, bindparam, create_engine, func, select, union
+from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.orm import with_loader_criteria
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -300,7 +301,7 @@ OUR_OWN = {"_asyncio", "_candidates", "_one_of"}  # of manybase's session
 
 def test_bare() -> None:
     """A table without the notes of the ORM is the table that was declared."""
-    noted: Any = select(User).get_final_froms()[0]
+    noted: Any = sa_inspect(User).__clause_element__()
 
     assert noted is not User.__table__
     assert internals.bare(noted) is User.__table__
