@@ -11,7 +11,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1  # else pyright asks its registry for 
 title = @printf '\n== %s ==\n'
 
 .NOTPARALLEL:
-.PHONY: help demo test quick lint types bench conformance matrix torture environment servers covered oldest
+.PHONY: help demo test quick lint types bench conformance matrix torture hunt environment servers covered oldest
 
 help:  ## these targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile | expand -t 14
@@ -45,6 +45,11 @@ matrix: environment  ## the tests on every other supported Python of this machin
 # Some half an hour on two cores. With ARGS="--results FILE" it goes on where it was stopped; ARGS=--help lists the rest.
 torture: environment servers  ## 10,000 kill -9 of processes and servers in the middle of atomic commits
 	@.venv/bin/python -m tests.chaos $(ARGS)
+
+# A quarter of an hour each. ARGS="--world pg+mariadb --minutes 60 --seed 7" for others; `python -m tests.replicas.torture --help`.
+hunt: environment servers  ## thousands of random selects over several databases, and 100,000 reads after writes of replicas
+	@.venv/bin/python -m tests.federation.differential $(or $(ARGS),--world pg+pg --minutes 15)
+	@.venv/bin/python -m tests.replicas.torture
 
 environment:
 	@$(PYTHON) scripts/bootstrap.py
