@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import case, create_engine, except_, exists, func, join, outerjoin, select
+from sqlalchemy import (
+    Numeric,
+    String,
+    TypeDecorator,
+    case,
+    create_engine,
+    except_,
+    exists,
+    func,
+    join,
+    outerjoin,
+    select,
+    type_coerce,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from sqlalchemy.orm import Session as PlainSession
 from sqlalchemy.orm import join as orm_join
@@ -48,6 +62,7 @@ class Order(There):
     paid: Mapped[bool | None]
     x: Mapped[int | None]
     y: Mapped[int | None]
+    price: Mapped[Decimal] = mapped_column(Numeric(10, 2), default=Decimal("0.05"))
 
 
 class Item(There):
@@ -195,3 +210,36 @@ def test_an_aggregate_of_a_subquery_that_refers_to_its_rows(pair: Pair) -> None:
     most = select(func.max(Order.x)).where(Order.customer_id == Customer.id).scalar_subquery()
     statement = select(Customer.name, func.sum(most)).group_by(Customer.name)
     assert pair.expected(statement) == pair.actual(statement, "duckdb")
+
+
+class Something(TypeDecorator[Any]):
+    """Makes an empty list of NULL."""
+
+    impl = String(20)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> Any:
+        return value
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        return [] if value is None else [value]
+
+
+@pytest.mark.parametrize("executor", ["python", "duckdb"])
+def test_count_of_what_is_none_and_not_null(pair: Pair, executor: str) -> None:
+    """What counts is NULL in the database, not None in Python. The maximum is of both sides: groups begin here."""
+    label = type_coerce(Order.y, Something)
+    joined = select(Customer.id, func.count(label), func.max(Customer.points + Order.id)).join_from(
+        Customer, Order, Customer.points < Order.id + 3
+    )
+    statement = joined.group_by(Customer.id)
+    assert pair.expected(statement) == pair.actual(statement, executor)
+
+
+@pytest.mark.parametrize("executor", ["python", "duckdb"])
+def test_exact_numbers_computed_of_a_sqlite_database(pair: Pair, executor: str) -> None:
+    """Not rounded to the digits of a column, row by row."""
+    total = func.sum(Order.price * Order.price * Customer.points)
+    statement = select(total).join_from(Customer, Order, Customer.id == Order.customer_id)
+
+    assert [(Decimal("0.0175"),)] == pair.actual(statement, executor)

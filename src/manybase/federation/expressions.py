@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import JSON as JSON_TYPE
 from sqlalchemy import (
     BinaryExpression,
     BindParameter,
@@ -22,14 +23,19 @@ from sqlalchemy import (
     FunctionElement,
     FunctionFilter,
     Grouping,
+    Integer,
     Interval,
     Label,
     Over,
     SelectBase,
     TextClause,
     TypeCoerce,
+    TypeDecorator,
     UnaryExpression,
     WithinGroup,
+    case,
+    func,
+    literal_column,
 )
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.types import TypeEngine
@@ -174,6 +180,16 @@ def conjuncts(clause: ClauseElement | None) -> Iterator[ColumnElement[Any]]:
             yield from conjuncts(each)
     else:
         yield clause  # type: ignore[misc]  # a condition is a column element
+
+
+def counted(function: Any) -> Any:
+    """count() of values of which some are None that are not NULL, or NULL and something: of whether they are NULL."""
+    arguments = list(function.clauses)
+    only = arguments[0] if len(arguments) == 1 else None
+    if name_of(function) != "count" or not isinstance(getattr(only, "type", None), (JSON_TYPE, TypeDecorator)):
+        return function
+    assert only is not None
+    return func.count(case((only.is_not(None), literal_column("1", Integer()))))
 
 
 def binds(clause: ClauseElement) -> list[BindParameter[Any]]:

@@ -17,6 +17,7 @@ from manybase.federation.answering import is_value
 from manybase.federation.expressions import (
     AGGREGATES,
     are_same,
+    counted,
     is_null_for_null,
     name_of,
     uses,
@@ -263,7 +264,7 @@ def visit_function(self: Any, func: Any, *arguments: Any, **options: Any) -> Any
         return rendered(self, "function", func, *arguments, **options)
     self._in_aggregate += 1
     try:
-        return rendered(self, "function", func, *arguments, **options)
+        return rendered(self, "function", counted(func), *arguments, **options)
     finally:
         self._in_aggregate -= 1
 

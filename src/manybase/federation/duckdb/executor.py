@@ -62,7 +62,7 @@ def columns(fragment: Fragment, execution: Execution) -> list[Column]:
     rows = execution.staging.fetched[fragment].rows or []
     for place, output in enumerate(fragment.outputs):
         folds = is_loose(output.expression, fragment.database, dialect)
-        carried = output in execution.plan.carried_outputs
+        carried = output in execution.plan.carried_outputs or not output.uses
         type_ = output.type
         if isinstance(type_, Integer) and not is_column(output.expression) and not all_whole(rows, place):
             type_ = NullType()

@@ -104,6 +104,8 @@ class Evaluating:
             return self.connected(clause)
         if isinstance(clause, BinaryExpression):
             return self.binary(clause)
+        if clause.__visit_name__ == "expression_clauselist" and clause.operator in ARITHMETIC:
+            return self.several(clause)
         if isinstance(clause, UnaryExpression):
             return self.unary(clause)
         if isinstance(clause, Case):
@@ -158,7 +160,7 @@ class Evaluating:
             raise NotCovered(f"a comparison of {first.type!r} with {second.type!r}")
         return first, second
 
-    def arithmetic(self, clause: BinaryExpression[Any], left: Value, right: Value) -> Callable[[Any, Any], Any]:
+    def arithmetic(self, clause: Any, left: Value, right: Value) -> Callable[[Any, Any], Any]:
         kinds = {number_of(left.type), number_of(right.type)}
         if None in kinds or kinds == {"exact", "float"} or kinds == {"integer", "float"}:
             raise NotCovered(f"{clause.operator.__name__} of {left.type!r} and {right.type!r}")
@@ -170,6 +172,13 @@ class Evaluating:
             if divide is not None and self._semantics.division_by_zero == "error":
                 return lambda a, b: divide(decimal.Decimal(a), decimal.Decimal(b))
         raise NotCovered(f"the operator {clause.operator.__name__}")
+
+    def several(self, clause: Any) -> Value:
+        """a * b * c."""
+        found, *others = [self.value(each) for each in clause.clauses]
+        for each in others:
+            found = lifted(clause.type, [found, each], self.arithmetic(clause, found, each))
+        return found
 
     def identity(self, clause: BinaryExpression[Any]) -> Value:
         wanted = {Null: None, True_: True, False_: False}.get(type(clause.right), NotCovered)

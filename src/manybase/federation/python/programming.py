@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import operators
 
 from manybase.federation import internals
-from manybase.federation.expressions import AGGREGATES, are_same, name_of, uses
+from manybase.federation.expressions import AGGREGATES, are_same, counted, name_of, uses
 from manybase.federation.fragments import Fragment, Output, is_column
 from manybase.federation.plan import Plan, Scope
 from manybase.federation.python.dense import Dense
@@ -286,6 +286,7 @@ class Programming(Pooling):
             clause = clause.func
         if not isinstance(clause, FunctionElement) or name_of(clause) not in AGGREGATES:
             return None
+        clause = counted(clause)
         arguments: list[Any] = list(clause.clauses)
         if len(arguments) > 1:
             raise NotCovered(f"{name_of(clause)}() of several arguments")
