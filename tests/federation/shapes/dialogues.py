@@ -360,8 +360,8 @@ def parameters_of_many_types(session: Session) -> Any:
 
 @dialogue
 def parameters_with_defaults(session: Session) -> Any:
-    statement = pairs(User.id, Event.id).where(Event.quantity > bindparam("q", 7))
-    return Bag(session.execute(statement).all()), Bag(session.execute(statement, {"q": 10}).all())
+    statement = pairs(User.id, Event.id).where(Event.quantity > bindparam("least", 7))
+    return Bag(session.execute(statement).all()), Bag(session.execute(statement, {"least": 10}).all())
 
 
 @dialogue

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from manybase.federation.execution import Execution
 
 T = TypeVar("T")
+# What comes of a column; what SQLAlchemy takes an expression for, it need not be: extract() and sums may be Decimals.
+GIVEN: dict[type, set[type]] = {Integer: {int, bool, type(None)}, Boolean: {bool, type(None)}}
 NATIVE = (Integer, String, Boolean, Float, Date)  # DuckDB gives back what it was given
 
 
@@ -64,7 +66,12 @@ def columns(fragment: Fragment, execution: Execution) -> list[Column]:
         folds = is_loose(output.expression, fragment.database, dialect)
         carried = output in execution.plan.carried_outputs or not output.uses
         type_ = output.type
-        if isinstance(type_, Integer) and not is_column(output.expression) and not all_whole(rows, place):
+        expected = next((kinds for kind, kinds in GIVEN.items() if isinstance(type_, kind)), None)
+        if (
+            expected is not None
+            and not is_column(output.expression)
+            and not {type(row[place]) for row in rows} <= expected
+        ):
             type_ = NullType()
         found.append(Column(output.name, type_, home, carried=carried, collation="ci" if folds else None))
     return found or [Column("c0", Integer(), home)]
@@ -77,11 +84,6 @@ def is_loose(expression: Any, database: str, dialect: Any) -> bool:
     columns: list[Any] = [each for each in visitors.iterate(expression) if is_column(each)]
     texts: list[Any] = [each.type for each in columns if isinstance(each.type, String)] or [expression.type]
     return all(dialect.folds(database, each) for each in texts)
-
-
-def all_whole(rows: Rows, place: int) -> bool:
-    """Whether what SQLAlchemy takes for integers are some: extract() and sums may be Decimals, avg() times 10 is."""
-    return {type(row[place]) for row in rows} <= {int, bool, type(None)}
 
 
 def decoders(execution: Execution) -> list[tuple[int, Callable[[Any], Any]]]:
