@@ -14,21 +14,23 @@ __all__ = ["commands"]
 
 PROGRAM = """
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Mapped, mapped_column
-from manybase import Database, Databases, Model, Session
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from manybase import Database, Databases, Session
 
-class Shop(Model, database="shop"): ...
-class Log(Model, database="log"): ...
+class Shop(DeclarativeBase): ...  # not Model, whose classes know those of other tests by their names
+class Log(DeclarativeBase): ...
 
 class User(Shop):
+    __tablename__ = "user"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
 
 class Event(Log):
+    __tablename__ = "event"
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int]
 
-databases = Databases(Database("shop", {shop!r}), Database("log", {log!r}))
+databases = Databases(Database("shop", {shop!r}, models=Shop), Database("log", {log!r}, models=Log))
 events = select(User.name, Event.id).join(Event, Event.user_id == User.id).where(User.id == 1)
 users = select(User)
 locked = events.with_for_update()
