@@ -158,6 +158,7 @@ def test_log_of_an_application(
             while not warnings() and time.monotonic() < deadline:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.3)
+        await asyncio.sleep(0.2)  # for the thread of a connection to the file that was being opened just then
 
     asyncio.run(run())
 
