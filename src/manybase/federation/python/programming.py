@@ -82,6 +82,9 @@ class Programming(Pooling):
             if isinstance(source, (Sort, Concatenation)):
                 return None
             source = source.source  # type: ignore[attr-defined]
+        asked = (each.answers for each in self._fragments)
+        if any(each is not None and each.outer is source.fragment for each in asked):
+            return None  # its keys are what another one is asked for
         return source.fragment
 
     def statement(self, statement: Any) -> Source:
