@@ -222,8 +222,8 @@ class Planter:
         """An outer join whose two sides one database holds is that database's."""
         if not isinstance(node, Outer):
             return node
-        database = None if node.kind == "anti" else self.only_database(node)
-        if database is not None and is_full(node) and not self._has_full(database):
+        database = self.only_database(node)
+        if database is not None and has_kind("full", node) and not self._has_full(database):
             database = None
         if database is not None and all(self._fits(each, database) for each in all_conditions(node)):
             joined = as_join(node)
@@ -236,16 +236,14 @@ class Planter:
 
     def only_database(self, node: Node) -> str | None:
         names = {leaf.database if isinstance(leaf, Unit) else None for leaf in leaves(node)}
-        if has_anti(node):
-            return None
-        return names.pop() if len(names) == 1 else None
+        return names.pop() if len(names) == 1 and not has_kind("anti", node) else None
 
 
-def is_full(node: Node | Pool) -> bool:
-    """Whether there is a FULL JOIN in it."""
+def has_kind(kind: str, node: Node | Pool) -> bool:
+    """Whether there is such a join in it; for an anti join SQL has no word."""
     if isinstance(node, Pool):
-        return any(map(is_full, node.items))
-    return isinstance(node, Outer) and (node.kind == "full" or is_full(node.left) or is_full(node.right))
+        return any(has_kind(kind, item) for item in node.items)
+    return isinstance(node, Outer) and (node.kind == kind or has_kind(kind, node.left) or has_kind(kind, node.right))
 
 
 def is_side_of(column: ColumnClause[Any], condition: Condition) -> bool:
@@ -273,13 +271,6 @@ def leaves(node: Node | Pool) -> Iterator[Node]:
             yield from leaves(item)
     else:
         yield node
-
-
-def has_anti(node: Node | Pool) -> bool:
-    """Whether there is a join in it that SQL has no word for."""
-    if isinstance(node, Pool):
-        return any(map(has_anti, node.items))
-    return isinstance(node, Outer) and (node.kind == "anti" or has_anti(node.left) or has_anti(node.right))
 
 
 def fragments_of(node: Node | Pool) -> set[Fragment]:

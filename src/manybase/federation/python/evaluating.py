@@ -129,10 +129,10 @@ class Evaluating:
 
     def connected(self, clause: BooleanClauseList) -> Value:
         parts = [self.value(each) for each in clause.clauses]
-        together = all_of if clause.operator is operators.and_ else any_of
+        decides = clause.operator is not operators.and_
 
         def make(values: dict[str, Any]) -> Evaluate:
-            return together([part.of(values) for part in parts])
+            return joined([part.of(values) for part in parts], decides=decides)
 
         return Value(clause.type, make=make)
 
@@ -294,30 +294,18 @@ def lifted(
     return Value(type_, make=make)
 
 
-def all_of(parts: list[Evaluate]) -> Evaluate:
+def joined(parts: list[Evaluate], *, decides: bool) -> Evaluate:
+    """AND, which one False decides; or OR, which one True does."""
+
     def evaluate(row: Row) -> bool | None:
         unsure = False
         for part in parts:
             value = part(row)
             if value is None:
                 unsure = True
-            elif not value:
-                return False
-        return None if unsure else True
-
-    return evaluate
-
-
-def any_of(parts: list[Evaluate]) -> Evaluate:
-    def evaluate(row: Row) -> bool | None:
-        unsure = False
-        for part in parts:
-            value = part(row)
-            if value is None:
-                unsure = True
-            elif value:
-                return True
-        return None if unsure else False
+            elif bool(value) is decides:
+                return decides
+        return None if unsure else not decides
 
     return evaluate
 

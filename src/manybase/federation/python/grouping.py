@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, FunctionElement, Integer, SmallInteger
+from sqlalchemy import BigInteger
 from sqlalchemy.types import TypeEngine
 
 from manybase.federation.python.evaluating import Evaluate, NotCovered, Row, Value, kind_of, number_of
@@ -108,8 +108,8 @@ def average_of(number: str, semantics: Semantics) -> Average:
     return Average(significant if semantics.quotient == "significant" else scaled)
 
 
-def grouped(rows: Iterable[Row], keys: list[Evaluate], aggregates: list[Bound], *, always: bool) -> Rows:
-    """The key values of each group, then what each aggregate makes of it. ``always``: one row, of no rows too."""
+def grouped(rows: Iterable[Row], keys: list[Evaluate], aggregates: list[Bound]) -> Rows:
+    """The key values of each group, then what each aggregate makes of it. Without keys, all rows are one group."""
     groups: dict[Any, list[Row]] = {}
     if keys:
         add = groups.setdefault
@@ -117,8 +117,6 @@ def grouped(rows: Iterable[Row], keys: list[Evaluate], aggregates: list[Bound], 
             add(tuple([get(row) for get in keys]), []).append(row)
     else:
         groups[()] = list(rows)
-    if not always:
-        groups.pop((), None) if not keys and not groups[()] else None
     return [key + tuple([each.of(members) for each in aggregates]) for key, members in groups.items()]
 
 
@@ -139,10 +137,3 @@ class Bound:
             return self._finish(rows)
         found = [value for value in map(self._get, rows) if value is not None]
         return self._finish(list(dict.fromkeys(found)) if self._distinct else found)
-
-
-INTEGERS = (Integer, SmallInteger)
-
-
-def name_and_arguments(function: FunctionElement[Any]) -> tuple[str, list[Any]]:
-    return str(getattr(function, "name", "")).lower(), list(function.clauses)

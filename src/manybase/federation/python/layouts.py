@@ -23,11 +23,6 @@ class Layout:
         made.items = [*self.items, (item, before)]
         return made
 
-    def joined(self, other: Layout, width: int) -> Layout:
-        made = Layout()
-        made.items = [*self.items, *((item, before + width) for item, before in other.items)]
-        return made
-
     @property
     def tables(self) -> set[int]:
         return {table for item, _ in self.items for table in item.tables}
@@ -48,10 +43,9 @@ class Part:
 class Derived:
     """A subquery in FROM that is a program of its own; its columns by name."""
 
-    def __init__(self, rest: Rest, names: list[str], values: list[Value]) -> None:
+    def __init__(self, rest: Rest, names: list[str]) -> None:
         self.tables = rest.tables
         self.names = names
-        self.values = values
 
 
 class Deferred(Layout):

@@ -110,8 +110,7 @@ class Pooling:
         names = [column.key for column in source.c]
         if len(names) != len(columns):
             raise NotCovered("a derived table with columns of the same name")
-        values = [Value(column.type, number) for number, column in enumerate(columns)]
-        return Part(program, Layout().of(Derived(rest, names, values), 0), set())
+        return Part(program, Layout().of(Derived(rest, names), 0), set())
 
     def join(self, part: Part, other: Part, keys: Keys, conditions: list[Value], *, outer: bool) -> Part:
         source = Join(part.source, other.source, keys, conditions, outer)
@@ -123,7 +122,7 @@ class Pooling:
         ready, rest = list[Condition](), list[Condition]()
         for each in conditions:
             used = uses(each)
-            known = not used.subqueries and used.tables & scope_tables(scope) <= part.layout.tables
+            known = not used.subqueries and used.tables & scope.tables <= part.layout.tables
             (ready if known else rest).append(each)
         if not ready:
             return part, rest
@@ -131,11 +130,13 @@ class Pooling:
         values = [evaluating.value(each) for each in ready]
         return Part(Filter(part.source, values), part.layout, part.missing), rest
 
-    def keys(self, part: Part, other: Part, conditions: list[Condition], scope: Scope) -> tuple[Keys, list[Condition]]:
-        """What must be equal in a match, and the conditions that say more."""
+    def keys(
+        self, part: Part, other: Part, conditions: list[Condition], scope: Scope, inner: Scope | None = None
+    ) -> tuple[Keys, list[Condition]]:
+        """What must be equal in a match, and the conditions that say more; ``inner`` is the SELECT of ``other``."""
         keys, rest = Keys([], []), []
         left = Evaluating(self.finder(part, scope), self._name, self._semantics)
-        right = Evaluating(self.finder(other, scope), self._name, self._semantics)
+        right = Evaluating(self.finder(other, inner or scope), self._name, self._semantics)
         for condition in conditions:
             sides = equal_sides(condition, part.layout.tables, other.layout.tables)
             if sides is None:
@@ -167,7 +168,7 @@ class Pooling:
         if inner.grouping is not None or internals.is_limited(inner.select):
             raise NotCovered("EXISTS of groups, or with LIMIT")
         inside = inner.tree.tables
-        own = [each for each in inner.tree.conditions if uses(each).tables & scope_tables(scope) <= inside]
+        own = [each for each in inner.tree.conditions if uses(each).tables & scope.tables <= inside]
         shared = [each for each in inner.tree.conditions if each not in own]
         other = self.pool(Pool(inner.tree.items, own), inner)
         return self.match(part, other, shared, scope, inner, wanted=wanted)
@@ -175,19 +176,7 @@ class Pooling:
     def match(
         self, part: Part, other: Part, conditions: list[Condition], scope: Scope, inner: Scope, *, wanted: bool
     ) -> Part:
-        keys, rest = Keys([], []), []
-        outside = Evaluating(self.finder(part, scope), self._name, self._semantics)
-        inside = Evaluating(self.finder(other, inner), self._name, self._semantics)
-        for condition in conditions:
-            sides = equal_sides(condition, part.layout.tables, other.layout.tables)
-            if sides is None:
-                rest.append(condition)
-                continue
-            first, second = outside.value(sides[0]), inside.value(sides[1])
-            if not are_comparable(first, second):
-                raise NotCovered(f"a comparison of {first.type!r} with {second.type!r}")
-            keys.left.append(first)
-            keys.right.append(second)
+        keys, rest = self.keys(part, other, conditions, scope, inner)
         if not rest:
             ask(other, keys)
         both = Part(part.source, Deferred(part, other), part.missing | other.missing)
@@ -201,7 +190,7 @@ class Pooling:
         if inner is None:
             raise NotCovered("IN of this subquery")
         if inner.whole is None and set().union(*(uses(c).tables for c in inner.tree.conditions), set()) & (
-            scope_tables(scope) - inner.tree.tables
+            scope.tables - inner.tree.tables
         ):
             raise NotCovered("IN of a correlated subquery")
         if len(inner.columns) != 1:
@@ -245,10 +234,6 @@ class Pooling:
             if isinstance(item, Derived) and hash(column.table) in item.tables:
                 return Placed(part, item, item.names.index(column.key), column.type)
         return None
-
-
-def scope_tables(scope: Scope) -> set[int]:
-    return scope.tables
 
 
 def is_not(condition: Any) -> bool:

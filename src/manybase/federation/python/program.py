@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +48,8 @@ class Source:
         raise NotImplementedError
 
     def rows(self, run: Run) -> Rows:
-        found: Rows = []
-        for chunk in self.chunks(run):
-            found = found + chunk if found else chunk
-        return found
+        chunks = list(self.chunks(run))
+        return chunks[0] if len(chunks) == 1 else list(chain.from_iterable(chunks))
 
 
 class Fetch(Source):
@@ -160,7 +159,6 @@ class Group(Source):
     source: Source
     keys: list[Value]
     aggregates: list[Aggregate]
-    always: bool  # one row, even of none
 
     @property
     def width(self) -> int:  # type: ignore[override]
@@ -169,7 +167,7 @@ class Group(Source):
     def chunks(self, run: Run) -> Iterator[Rows]:
         rows = (row for chunk in self.source.chunks(run) for row in chunk)
         keys = [key.of(run.values) for key in self.keys]
-        yield grouped(rows, keys, [Bound(each, run.values) for each in self.aggregates], always=self.always)
+        yield grouped(rows, keys, [Bound(each, run.values) for each in self.aggregates])
 
 
 @dataclass

@@ -260,7 +260,7 @@ class Programming(Pooling):
         for each in keys:
             if kind_of(each.type) is None or each.folds:
                 raise NotCovered(f"GROUP BY of {each.type!r}")
-        group = Group(source, keys, [], always=not keys)
+        group = Group(source, keys, [])
         known: list[tuple[Any, Value]] = [
             (each, Value(key.type, number, key.folds))
             for number, (each, key) in enumerate(zip(scope.grouping, keys, strict=True))
