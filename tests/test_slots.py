@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from sqlalchemy import exc
@@ -208,6 +209,21 @@ def test_ticket_that_is_dropped() -> None:
     gc.collect()
 
     assert slots.try_take({"a": 1})
+
+
+def test_ticket_that_is_dropped_while_somebody_counts() -> None:
+    """Whoever counts sees it afterwards: a finalizer does not wait for him."""
+    slots = Slots({"a": 1})
+    tickets = [Ticket(slots, {"a": 1}, 1)]
+    tickets[0].take()
+
+    class Counted(dict[str, int]):
+        def items(self) -> Any:
+            tickets.clear()  # the collector may come at any moment
+            gc.collect()
+            return super().items()
+
+    assert slots.request(Counted(a=1)).done()
 
 
 def test_ticket_that_is_dropped_while_another_one_waits(take: Take) -> None:

@@ -39,10 +39,11 @@ class Slots:
     def try_take(self, needs: Needs) -> bool:
         with self._lock:
             self._collect_dropped()
-            if self._waiting or self._lacking(needs):
-                return False
-            self._take(needs)
-            return True
+            taken = not (self._waiting or self._lacking(needs))
+            if taken:
+                self._take(needs)
+        self._serve_dropped()
+        return taken
 
     def request(self, needs: Needs) -> Future[None]:
         """A future that is done once the slots are taken."""
@@ -50,6 +51,7 @@ class Slots:
         with self._lock:
             self._waiting[future] = needs
             self._serve()
+        self._serve_dropped()
         return future
 
     def withdraw(self, future: Future[None], needs: Needs) -> None:
@@ -58,16 +60,22 @@ class Slots:
             if self._waiting.pop(future, None) is None:
                 self._give_back(needs)
             self._serve()
+        self._serve_dropped()
 
     def release(self, needs: Needs) -> None:
         with self._lock:
             self._give_back(needs)
             self._serve()
+        self._serve_dropped()
 
     def drop(self, needs: Needs) -> None:
-        """Give back from a finalizer, which may run while this very thread holds the lock; then the next call does."""
+        """Give back from a finalizer, which may run while this very thread holds the lock: never wait for it."""
         self._dropped.append(needs)
-        if self._lock.acquire(blocking=False):
+        self._serve_dropped()
+
+    def _serve_dropped(self) -> None:
+        # Asked after every release of the lock: what was dropped while somebody held it is served by whoever held it.
+        while self._dropped and self._lock.acquire(blocking=False):
             try:
                 self._serve()
             finally:
