@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from manybase.aio import AsyncSession
     from manybase.database import Database, Replica
+    from manybase.directories import TenantDirectory, TenantTable
     from manybase.engines import Databases
     from manybase.errors import (
         AmbiguousRoute,
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
         ConfigurationError,
         CrossDatabaseError,
         DestructiveMigration,
+        DirectoryUnavailable,
         FederationError,
         FederationLimit,
         InDoubtError,
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
         PendingMigrations,
         ReadOnlyError,
         RoutingError,
+        TenantMismatch,
         UnknownDatabase,
+        UnknownTenant,
         UnsupportedStatement,
     )
     from manybase.federation.explanation import Explanation
@@ -50,6 +54,7 @@ __all__ = [
     "Database",
     "Databases",
     "DestructiveMigration",
+    "DirectoryUnavailable",
     "Explanation",
     "Federation",
     "FederationError",
@@ -73,7 +78,11 @@ __all__ = [
     "Route",
     "RoutingError",
     "Session",
+    "TenantDirectory",
+    "TenantMismatch",
+    "TenantTable",
     "UnknownDatabase",
+    "UnknownTenant",
     "UnsupportedStatement",
     "cross_key",
 ]
@@ -81,6 +90,7 @@ __all__ = [
 # Imported when first used: the command line, and the pytest plugin in every run, need hardly any of it.
 HOMES = {"AsyncSession": "aio", "Database": "database", "Databases": "engines", "Model": "models", "Route": "routing"}
 HOMES |= {"Explanation": "federation.explanation", "Federation": "federation.limits", "Position": "position"}
+HOMES |= {"TenantDirectory": "directories", "TenantTable": "directories"}
 HOMES |= {"Replica": "database", "Session": "session", "cross_key": "models"}  # all others are errors
 
 

@@ -34,10 +34,12 @@ class AsyncSession(SQLAlchemyAsyncSession):
         atomic: bool = True,
         role: Role = "primary",
         after: Position | None = None,
+        tenant: str | None = None,
         bind: None = None,
         **options: Any,
     ) -> None:
         options |= {"databases": databases, "database": database, "atomic": atomic, "role": role, "after": after}
+        options["tenant"] = tenant
         super().__init__(bind=bind, asyncio=True, **options)
 
     @property
@@ -82,7 +84,8 @@ class AsyncSession(SQLAlchemyAsyncSession):
         def bind(self):
             """The engine of the pinned or default database, for code that expects a session to have one, or None."""
             name = self.sync_session._home
-            return None if name is None else self.sync_session.databases.async_engine(name)
+            session = self.sync_session
+            return None if name is None else session.databases.async_engine(session._place(name))
 
         @bind.setter
         def bind(self, bind):

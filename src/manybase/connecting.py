@@ -21,10 +21,17 @@ Options = Mapping[str, Any]
 ON_ITS_OWN = frozenset({"creator", "async_creator", "async_creator_fn", "module", "pool", "factory", "database"})
 ON_ITS_OWN |= {"uri", "mode", "vfs", "detect_types", "native_datetime", "isolation_level", "execution_options"}
 Made = TypeVar("Made", Engine, AsyncEngine)
+Connect = Callable[[Dialect, Any, list[Any], dict[str, Any]], Any]
+Wrap = Callable[[Connect], Connect]
 
 
-def make_engine(database: Database, options: Options, *, pool_timeout: float | None = None) -> Engine:
-    """A sync engine that has not connected yet; ``ConfigurationError`` where the declaration allows none."""
+def make_engine(
+    database: Database, options: Options, *, pool_timeout: float | None = None, wrap: Wrap | None = None
+) -> Engine:
+    """A sync engine that has not connected yet; ``ConfigurationError`` where the declaration allows none.
+
+    ``wrap`` gets what connects, and returns what is to connect.
+    """
     if isinstance(database.engine, AsyncEngine):
         raise ConfigurationError(
             f"Database {database.name!r} was declared with an AsyncEngine, which cannot serve a Session. Use an "
@@ -34,11 +41,14 @@ def make_engine(database: Database, options: Options, *, pool_timeout: float | N
         return database.engine
     engine = made(database, options, create_engine, asyncio=False, pool_timeout=pool_timeout)
     listen(engine)
+    connect_with(engine, wrap)
     return engine
 
 
-def make_async_engine(database: Database, options: Options, *, pool_timeout: float | None = None) -> AsyncEngine:
-    """An async engine that has not connected yet; ``ConfigurationError`` where the declaration allows none."""
+def make_async_engine(
+    database: Database, options: Options, *, pool_timeout: float | None = None, wrap: Wrap | None = None
+) -> AsyncEngine:
+    """An async engine that has not connected yet, as ``make_engine``."""
     if isinstance(database.engine, Engine):
         raise ConfigurationError(
             f"Database {database.name!r} was declared with a sync Engine, which cannot serve an AsyncSession. Use a "
@@ -48,6 +58,7 @@ def make_async_engine(database: Database, options: Options, *, pool_timeout: flo
         return database.engine
     engine = made(database, options, create_async_engine, asyncio=True, pool_timeout=pool_timeout)
     listen(engine.sync_engine)
+    connect_with(engine.sync_engine, wrap)
     return engine
 
 
@@ -129,11 +140,25 @@ def capacity(database: Database, options: Options) -> int | None:
 
 
 def listen(engine: Engine) -> None:
+    """Have an engine do what its driver needs."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "savepoint", begin_before_savepoint)
     if engine.dialect.driver == "asyncpg":
-        event.listen(engine, "do_connect", connect_asyncpg)
         event.listen(engine, "handle_error", recognize_asyncpg)
+
+
+def connect_with(engine: Engine, wrap: Wrap | None) -> None:
+    """Say how an engine connects: one listener, for SQLAlchemy asks no other one once a connection is there."""
+    special = engine.dialect.driver == "asyncpg"
+    connect: Connect = connect_asyncpg if special else connect_as_usual
+    if wrap is not None:
+        event.listen(engine, "do_connect", wrap(connect))
+    elif special:
+        event.listen(engine, "do_connect", connect)
+
+
+def connect_as_usual(dialect: Dialect, record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+    return dialect.connect(*arguments, **options)
 
 
 def begin_before_savepoint(connection: Connection, name: str | None) -> None:

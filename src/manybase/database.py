@@ -16,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from manybase.errors import ConfigurationError
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
+TENANT = "{tenant}"  # stands for the name of a tenant, in a URL or in the name of a schema
+TENANT_NAMES = r"[a-z0-9][a-z0-9_-]{0,47}"
 HARMLESS = re.compile(r"[\w +./-]*")
 
 
@@ -77,6 +79,12 @@ class Database:
     "replica" read. One that is more than ``max_lag`` seconds behind gets none of them. Where no replica can serve, the
     primary does, unless ``fallback=False``: then ``NoReplica`` is raised.
 
+    ``tenants`` is the directory of those who have a part of their own in it: a mapping, a collection of names, a
+    function that finds one, a column of names in another database, or a ``TenantDirectory``. The part is a database
+    where the URL says ``{tenant}``, a schema where ``schema="t_{tenant}"`` does, and one of the ``shards`` (URLs by
+    name) where the directory gives each tenant the name of one. ``tenant_names`` is a pattern that a name must match
+    as a whole, by default lower case letters, digits, ``_`` and ``-``, at most 48 of them.
+
     Raises ``ConfigurationError`` for a name, a URL or a combination that cannot work.
     """
 
@@ -93,6 +101,10 @@ class Database:
     replicas: tuple[Replica, ...]
     max_lag: float
     fallback: bool
+    tenants: Any
+    schema: str | None
+    shards: Mapping[str, URL]
+    tenant_names: re.Pattern[str]
 
     def __init__(
         self,
@@ -110,6 +122,10 @@ class Database:
         replicas: Sequence[str | URL | Replica] = (),
         max_lag: float = 30.0,
         fallback: bool = True,
+        tenants: Any = None,
+        schema: str | None = None,
+        shards: Mapping[str, str | URL] | None = None,
+        tenant_names: str = TENANT_NAMES,
     ) -> None:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ConfigurationError(
@@ -138,9 +154,14 @@ class Database:
             "replicas": tuple(as_replica(name, each) for each in as_several(name, replicas)),
             "max_lag": max_lag,
             "fallback": fallback,
+            "tenants": tenants,
+            "schema": schema,
+            "shards": MappingProxyType({shard: parse(name, each) for shard, each in (shards or {}).items()}),
+            "tenant_names": pattern(name, tenant_names),
         }
         for attribute, value in values.items():
             object.__setattr__(self, attribute, value)
+        check_tenancy(self)
 
     def __repr__(self) -> str:
         """The name and the backend: neither host, user nor password."""
@@ -178,6 +199,9 @@ class Database:
             "engine_options": MappingProxyType({**self.engine_options, **(engine_options or {})}),
             "default": False,
             "replicas": (),
+            "tenants": None,
+            "schema": None,
+            "shards": MappingProxyType({}),
         }
         for attribute, value in values.items():
             object.__setattr__(declared, attribute, value)
@@ -187,13 +211,80 @@ class Database:
         """The declared URL, or the one in the environment; ``ConfigurationError`` where there is neither."""
         if self.url is not None:
             return self.url
+        if self.shards:
+            return next(iter(self.shards.values()))
         for variable in self.environment_variables:
             if value := os.environ.get(variable):
-                return parse(self.name, value, f" in {variable}")
+                return self._checked(parse(self.name, value, f" in {variable}"))
         raise ConfigurationError(
             f"Database {self.name!r} has no URL. Give one to Database({self.name!r}, url), or set "
             f"{' or '.join(self.environment_variables)}."
         )
+
+    def _checked(self, url: URL) -> URL:
+        if has_placeholder(url) is not (self.tenants is not None and self.schema is None):
+            raise ConfigurationError(
+                shares_everything(self.name)
+                if self.tenants is not None and self.schema is None
+                else f"Database {self.name!r}: its URL says {TENANT}, and its declaration says no tenants=, or schema= "
+                "already."
+            )
+        return url
+
+
+def has_placeholder(url: URL) -> bool:
+    """Whether a URL is one for each tenant."""
+    return any(TENANT in str(part) for part in (url.database, url.host) if part is not None)
+
+
+def pattern(name: str, written: str) -> re.Pattern[str]:
+    try:
+        return re.compile(written, re.ASCII)
+    except re.error as error:
+        raise ConfigurationError(f"Database {name!r}: tenant_names= is no regular expression: {error}.") from None
+
+
+def check_tenancy(declared: Database) -> None:
+    """Whether each tenant can have a part of its own; a URL from the environment is checked when it is read."""
+    name, shards = declared.name, declared.shards
+    if declared.tenants is None:
+        if declared.schema is not None or shards or (declared.url is not None and has_placeholder(declared.url)):
+            raise ConfigurationError(
+                f"Database {name!r} has schema=, shards= or {TENANT} in its URL, and nothing says who the tenants "
+                "are: pass tenants=, such as a mapping, a collection of names, or a function that finds one."
+            )
+        return
+    if shards and (declared.url is not None or declared.engine is not None):
+        raise ConfigurationError(f"Database {name!r} has shards=: leave out its url and engine.")
+    if wrong := [shard for shard in shards if not isinstance(shard, str) or not NAME.fullmatch(shard)]:
+        raise ConfigurationError(
+            f"Database {name!r}: {shown(wrong[0])} is not a name for a shard: a letter, then letters, digits, '_' or "
+            "'-'."
+        )
+    if declared.replicas:
+        raise ConfigurationError(
+            f"Database {name!r} has tenants= and replicas=: replicas of tenant databases are not known here. Leave "
+            "out one of them; sessions with role='replica' then read from the primary."
+        )
+    if declared.schema is not None and TENANT not in declared.schema:
+        raise ConfigurationError(f"Database {name!r}: write {TENANT} in schema=, as in schema='t_{TENANT}'.")
+    urls = [*shards.values()] if shards else [declared.url] if declared.url is not None else []
+    placed = {has_placeholder(each) for each in urls}
+    if len(placed) > 1:
+        raise ConfigurationError(f"Database {name!r}: {TENANT} is in the URLs of all its shards, or of none.")
+    if declared.schema is not None and True in placed:
+        raise ConfigurationError(f"Database {name!r} has {TENANT} in schema= and in its URL: one of them is enough.")
+    if urls and declared.schema is None and not shards and True not in placed:
+        raise ConfigurationError(shares_everything(name))
+    if declared.engine is not None and declared.schema is None:
+        raise ConfigurationError(shares_everything(name))
+
+
+def shares_everything(name: str) -> str:
+    return (
+        f"Database {name!r} has tenants=, and all of them would share its tables. Write {TENANT} in the URL for a "
+        f"database each, or pass schema='t_{TENANT}' for a schema each, or shards={{...}}."
+    )
 
 
 def parse(name: str, url: object, where: str = "") -> URL:

@@ -5,39 +5,48 @@ from __future__ import annotations
 import asyncio as aio
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from threading import RLock
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Dialect, Engine, Table
+from sqlalchemy import URL, Connection, Dialect, Engine, QueuePool, Table
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from manybase.budget import CONNECTIONS, RESERVED, Budget
 from manybase.connecting import (
+    Wrap,
     capacity,
     dialect_of,
     is_sqlite_file,
+    listen,
     make_async_engine,
     make_engine,
     unpooled,
 )
 from manybase.database import Database
-from manybase.errors import ConfigurationError, UnknownDatabase
+from manybase.drivers import with_driver
+from manybase.errors import AmbiguousRoute, ConfigurationError, UnknownDatabase, UnknownTenant
 from manybase.federation.limits import Federation
 from manybase.forking import leave_to_parent, reset_after_fork
 from manybase.learned import Learned
+from manybase.openings import Openings, close_one_idle
 from manybase.ownership import Ownership
 from manybase.replicas import ReplicaSets
 from manybase.replication import read_only
 from manybase.routing import Router
 from manybase.schema import create_tables
-from manybase.slots import Slots, Ticket
+from manybase.slots import BothTickets, Slots, Ticket
+from manybase.tenant_engines import Template, TenantEngine, leading_to_tenant
+from manybase.tenants import AT, Tenants, has_own_url
 from manybase.unfinished import Unfinished
 
 Bind = Engine | Connection
+ASIDE = 1_000  # engines for work beside the sessions that are kept, where each tenant needs its own
 APP = re.compile(r"[\w-]{1,16}", re.ASCII)
 
 
@@ -60,6 +69,10 @@ class Databases:
     ``migrations`` is the directory that holds those of each database, as Alembic takes one: a path, relative to the
     working directory, or "package:folder".
     ``federation`` bounds what a select over several databases may take.
+    ``max_connections`` is how many connections all engines made here have open together, at most; what waits for one
+    longer than ``pool_timeout`` raises ``Overloaded``. ``max_tenant_engines`` is how many of the engines that tenants
+    need are kept at a time: those that nobody uses are closed, the least recently used one first, and after
+    ``tenant_engine_idle`` seconds.
     Async engines belong to the event loop that first uses them. Raises ``ConfigurationError`` for a declaration that
     cannot work.
     """
@@ -73,9 +86,13 @@ class Databases:
         app: str = "app",
         migrations: str | os.PathLike[str] = "migrations",
         federation: Federation | None = None,
+        max_connections: int | None = None,
+        max_tenant_engines: int = 50,
+        tenant_engine_idle: float = 300.0,
     ) -> None:
         check(databases)
         check_app(app)
+        check_limits(databases, max_connections, max_tenant_engines)
         self.app = app
         self.migrations = os.fspath(migrations)
         self.commit_timeout = commit_timeout
@@ -84,6 +101,10 @@ class Databases:
         self._declared = {database.name: database for database in databases}
         self._known = {**self._declared, **{each.name: each for each in declared_replicas(databases)}}
         self.replicas = ReplicaSets(databases)
+        self.tenants = Tenants(databases)
+        self.max_connections = max_connections
+        self.max_tenant_engines = max_tenant_engines
+        self.tenant_engine_idle = tenant_engine_idle
         self._engine_options = dict(engine_options or {})
         self.pool_timeout = pool_timeout
         self.federation = federation or Federation()
@@ -99,6 +120,11 @@ class Databases:
         self._names: WeakKeyDictionary[Engine, str] = WeakKeyDictionary()
         self._slots: Slots | None = None
         self._async_slots: WeakKeyDictionary[aio.AbstractEventLoop, Slots] = WeakKeyDictionary()
+        self.budget, self.openings = self._limits()
+        self.evictions = 0  # tenant engines that were closed, so that others could be made, or for being idle
+        self._templates: dict[tuple[str, bool], Template] = {}
+        self._used: WeakKeyDictionary[Engine, float] = WeakKeyDictionary()  # when a tenant engine was last asked for
+        self._closing: set[aio.Task[None]] = set()
         self._prepared_slots = Slots({})
         self._async_prepared_slots: WeakKeyDictionary[aio.AbstractEventLoop, Slots] = WeakKeyDictionary()
         self._takeover: Takeover | None = None
@@ -116,20 +142,22 @@ class Databases:
         return len(self._declared)
 
     def __getitem__(self, name: str) -> Database:
+        """The declaration of a database; that of a tenant's part of it is called "crm@acme"."""
         try:
             return self._declared[name]
         except KeyError:
-            raise UnknownDatabase(name, self._declared) from None
+            part = self.tenants.declaration(name) if isinstance(name, str) else None
+            if part is None:
+                raise UnknownDatabase(name, self._declared) from None
+            return part
 
     def __contains__(self, name: object) -> bool:
-        return name in self._declared
+        return name in self._declared or (isinstance(name, str) and self.tenants.declaration(name) is not None)
 
     def declaration(self, name: str) -> Database:
-        """Of a database, or of a replica, which is called "shop/1"."""
-        try:
-            return self._known[name]
-        except KeyError:
-            raise UnknownDatabase(name, self._declared) from None
+        """Of a database, of a replica, which is called "shop/1", or of a tenant's part, which is called "crm@acme"."""
+        known = self._known.get(name)
+        return self[name] if known is None else known
 
     @contextmanager
     def knowing(self, declared: Database) -> Iterator[None]:
@@ -158,46 +186,191 @@ class Databases:
         self[name]
         return self.ownership.tables(name)
 
-    def engine(self, name: str | None = None) -> Engine:
-        """The sync engine of a database (default: of the default one), made on first use."""
-        name = self._name(name)
+    def engine(self, name: str | None = None, *, tenant: str | None = None) -> Engine:
+        """The sync engine of a database, or of a ``tenant`` of it (default: the default one), made on first use."""
+        name = self._engine_name(name, tenant, asyncio=False)
         try:
-            return self._engines[name]
+            engine = self._engines[name]
         except KeyError:
-            with self._lock:
-                if name not in self._engines:
-                    declared = self.declaration(name)
-                    engine = make_engine(declared, self.options_of(name), pool_timeout=self.pool_timeout)
-                    self._keep(name, engine)
-                    self._engines[name] = engine
-                return self._engines[name]
+            return self._make(name)
+        return self._make(name) if AT in name else engine
 
-    def async_engine(self, name: str | None = None) -> AsyncEngine:
-        """The async engine of a database for the running event loop, made on first use."""
-        name = self._name(name)
-        engines = self._engines_of_loop()
+    def async_engine(self, name: str | None = None, *, tenant: str | None = None) -> AsyncEngine:
+        """The async engine of a database, or of a ``tenant`` of it, for the running event loop, made on first use."""
+        name = self._engine_name(name, tenant, asyncio=True)
         try:
-            return engines[name]
+            engine = self._engines_of_loop()[name]
         except KeyError:
-            with self._lock:
-                if name not in engines:
-                    declared = self.declaration(name)
-                    engine = make_async_engine(declared, self.options_of(name), pool_timeout=self.pool_timeout)
-                    self._keep(name, engine.sync_engine)
-                    engines[name] = engine
-                return engines[name]
+            return self._make_async(name)
+        return self._make_async(name) if AT in name else engine
 
     def bind(self, name: str, *, asyncio: bool = False) -> Bind:
         """What a session connects to."""
         return self.async_engine(name).sync_engine if asyncio else self.engine(name)
 
+    def _engine_name(self, name: str | None, tenant: str | None, *, asyncio: bool) -> str:
+        name = self._name(name)
+        if tenant is not None:
+            self.tenants.check(tenant, name)
+            return self.tenants.place(name, tenant, self, asyncio=asyncio).name
+        if name in self.tenants and needs_tenant(self[name]):
+            raise no_tenant(name)
+        return name
+
+    def _make(self, name: str) -> Engine:
+        with self._lock:
+            engine = self._engines.get(name)
+            if engine is None:
+                if AT in name:
+                    self._close_unused(asyncio=False)
+                    engine = TenantEngine(self._template(name, asyncio=False), self._url(name, asyncio=False))
+                    listen(engine)
+                else:
+                    engine = self._made_sync(self.declaration(name), self.options_of(name))
+                self._keep(name, engine)
+                self._engines[name] = engine
+            if AT in name:
+                self._used[engine] = time.monotonic()
+            return engine
+
+    def _make_async(self, name: str) -> AsyncEngine:
+        with self._lock:
+            engines = self._engines_of_loop()
+            engine = engines.get(name)
+            if engine is None:
+                if AT in name:
+                    self._close_unused(asyncio=True)
+                    made = TenantEngine(self._template(name, asyncio=True), self._url(name, asyncio=True))
+                    listen(made)
+                    engine = AsyncEngine(made)
+                else:
+                    engine = self._made_async(self.declaration(name), self.options_of(name))
+                self._keep(name, engine.sync_engine)
+                engines[name] = engine
+            if AT in name:
+                self._used[engine.sync_engine] = time.monotonic()
+            return engine
+
+    def _template(self, name: str, *, asyncio: bool) -> Template:
+        """What the engines of the tenants of one server are like."""
+        database, _, part = name.partition(AT)
+        declared = self._declared[database]
+        shard = part.partition(".")[0] if declared.shards else ""
+        key = f"{database}{AT}{shard}", asyncio
+        if key not in self._templates:
+            url = declared.shards[shard] if shard else declared.resolve_url()
+            like, options = declared.elsewhere(key[0], url), self.options_of(database)
+            if asyncio:
+                engine = self._made_async(like, options, tenants=True).sync_engine
+            else:
+                engine = self._made_sync(like, options, tenants=True)
+            self._templates[key] = Template(engine, options.get("connect_args", {}))
+        return self._templates[key]
+
+    def _url(self, name: str, *, asyncio: bool) -> URL:
+        return with_driver(name, self.declaration(name).resolve_url(), asyncio=asyncio)
+
+    def _made_sync(self, declared: Database, options: Mapping[str, Any], *, tenants: bool = False) -> Engine:
+        wrap = self._wrap(tenants=tenants)
+        engine = make_engine(declared, options, pool_timeout=self.pool_timeout, wrap=wrap)
+        if self.openings is not None and declared.engine is None:
+            self.openings.watch(engine)
+        return engine
+
+    def _made_async(self, declared: Database, options: Mapping[str, Any], *, tenants: bool = False) -> AsyncEngine:
+        wrap = self._wrap(tenants=tenants)
+        engine = make_async_engine(declared, options, pool_timeout=self.pool_timeout, wrap=wrap)
+        if self.openings is not None and declared.engine is None:
+            self.openings.watch(engine.sync_engine)
+        return engine
+
+    def _wrap(self, *, tenants: bool) -> Wrap | None:
+        counting = self.openings.counting if self.openings is not None else None
+        if not tenants:
+            return counting
+        return leading_to_tenant if counting is None else lambda connect: leading_to_tenant(counting(connect))
+
+    def _limits(self) -> tuple[Budget | None, Openings | None]:
+        if self.max_connections is None and not self.tenants:
+            return None, None
+        sizes = {name: capacity(self[name], self.options_of(name)) for name in self.tenants if needs_tenant(self[name])}
+        bounded = {name: size for name, size in sizes.items() if size is not None}
+        budget = Budget(self.max_connections, self.max_tenant_engines, bounded)
+        if self.max_connections is None:
+            return budget, None
+        return budget, Openings(self.max_connections, self.pool_timeout, self._close_idle)
+
+    def lease_of(self, name: str, *, asyncio: bool) -> tuple[str, int]:
+        """What the budget calls the engine of a tenant's part of a database."""
+        return name, id(running_loop()) if asyncio else 0
+
+    def _close_unused(self, *, asyncio: bool) -> None:
+        """Make room for one more tenant engine, and close those that have been idle for long."""
+        unused = self._unused(asyncio=asyncio)
+        due = time.monotonic() - self.tenant_engine_idle
+        kept = sum(AT in name for name in (self._engines_of_loop() if asyncio else self._engines))
+        for name, engine in unused:
+            if kept < self.max_tenant_engines and self._used[engine] > due:
+                return
+            self._close(name, asyncio=asyncio)
+            kept -= 1
+
+    def close_idle_tenants(self, *, asyncio: bool = False) -> None:
+        """Close the tenant engines that nobody has used for ``tenant_engine_idle`` seconds."""
+        due = time.monotonic() - self.tenant_engine_idle
+        with self._lock:
+            for name, engine in self._unused(asyncio=asyncio):
+                if self._used[engine] <= due:
+                    self._close(name, asyncio=asyncio)
+
+    def _unused(self, *, asyncio: bool) -> list[tuple[str, Engine]]:
+        """The tenant engines that nobody uses, the least recently used one first."""
+        engines: list[tuple[str, Engine]]
+        if asyncio:
+            engines = [(name, each.sync_engine) for name, each in self._engines_of_loop().items()]
+        else:
+            engines = [*self._engines.items()]
+        budget = self.budget
+        found = [
+            (name, engine)
+            for name, engine in engines
+            if AT in name and (budget is None or not budget.is_leased(self.lease_of(name, asyncio=asyncio)))
+        ]
+        return sorted(found, key=lambda each: self._used[each[1]])
+
+    def _close(self, name: str, *, asyncio: bool) -> None:
+        if self._takeover is not None or (asyncio and running_loop() is None):
+            return  # its connection is what a test has written; or nobody could await the end of it
+        self.evictions += 1
+        if not asyncio:
+            self._engines.pop(name).dispose()
+            return
+        engine = self._engines_of_loop().pop(name)
+        task = aio.get_running_loop().create_task(engine.dispose())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _close_idle(self, asyncio: bool) -> bool:
+        """Close connections that nobody uses, those of unused tenant engines first; whether there were any."""
+        with self._lock:
+            for name, engine in self._unused(asyncio=asyncio):
+                pool = engine.pool
+                if isinstance(pool, QueuePool) and pool.checkedin():
+                    self._close(name, asyncio=asyncio)
+                    return True
+            engines = [*self._engines_of_loop().values()] if asyncio else [*self._engines.values()]
+        every = [each.sync_engine if isinstance(each, AsyncEngine) else each for each in engines]
+        return any(close_one_idle(engine) for engine in every) or (asyncio and self._close_idle(False))
+
     def aside(self, name: str, *, asyncio: bool = False) -> Engine:
         """An engine for work beside that of the sessions: it keeps no connection, and each statement commits itself."""
         engines = self._async_aside.setdefault(loop_of_greenlet(), {}) if asyncio else self._aside
         if name not in engines:
+            if len(engines) > ASIDE:
+                del engines[next(iter(engines))]  # it keeps nothing open
             options = {**unpooled(self.options_of(name)), "isolation_level": "AUTOCOMMIT"}
             declared = self.declaration(name)
-            made = make_async_engine(declared, options).sync_engine if asyncio else make_engine(declared, options)
+            made = self._made_async(declared, options).sync_engine if asyncio else self._made_sync(declared, options)
             own = declared.engine is not None
             engines[name] = made.execution_options(isolation_level="AUTOCOMMIT") if own else made
         return engines[name]
@@ -222,9 +395,23 @@ class Databases:
             return self._prepared_slots
         return self._async_prepared_slots.setdefault(loop_of_greenlet(), Slots({}))
 
-    def ticket(self, needs: Mapping[str, int] | None = None, *, asyncio: bool = False) -> Ticket:
-        """The right to take connections, one from each pool unless ``needs`` says otherwise."""
-        return Ticket(self.slots(asyncio=asyncio), needs or self._one_of_each, self.pool_timeout)
+    def ticket(
+        self, needs: Mapping[str, int] | None = None, *, tenant: str | None = None, asyncio: bool = False
+    ) -> Ticket | BothTickets:
+        """The right to take connections, one from each pool unless ``needs`` says otherwise, and the engines for that
+        of a ``tenant``. Raises ``UnknownTenant``."""
+        needs = needs or self._one_of_each
+        ticket = Ticket(self.slots(asyncio=asyncio), needs, self.pool_timeout)
+        if self.budget is None or (self.max_connections is None and tenant is None):
+            return ticket
+        shares: dict[Any, int] = {CONNECTIONS: sum(needs.values())}
+        if tenant is not None:
+            for name, count in needs.items():
+                if name in self.tenants and needs_tenant(self[name]):
+                    with suppress(UnknownTenant):  # said when the session touches that database
+                        place = self.tenants.place(name, tenant, self, asyncio=asyncio).name
+                        shares[self.lease_of(place, asyncio=asyncio)] = count
+        return BothTickets(ticket, Ticket(self.budget, shares, self.pool_timeout))
 
     def options_of(self, name: str) -> dict[str, Any]:
         """What ``create_engine`` gets for a database: the common options, and its own over them."""
@@ -241,7 +428,8 @@ class Databases:
     @cached_property
     def files(self) -> frozenset[str]:
         """The databases that are SQLite files one can attach to another; empty where there are not two of them."""
-        names = frozenset(name for name in self.names if is_sqlite_file(self[name], self.options_of(name)))
+        files = (name for name in self.names if name not in self.tenants)
+        names = frozenset(name for name in files if is_sqlite_file(self[name], self.options_of(name)))
         return names if len(names) > 1 else frozenset()
 
     @contextmanager
@@ -291,6 +479,9 @@ class Databases:
         """As ``dispose``, for the async engines of the running event loop."""
         if self._takeover is not None:
             await self._takeover.leave_loop()
+        loop = running_loop()
+        if closing := [task for task in self._closing if task.get_loop() is loop]:
+            await aio.wait(closing)
         engines = self._engines_of_loop()
         made = dict(engines)
         engines.clear()
@@ -362,6 +553,8 @@ class Databases:
         """Of a database with replicas the smallest pool counts: a session may need any one of them."""
         sizes: dict[str, int] = {}
         for name, declared in self._known.items():
+            if name in self.tenants and needs_tenant(declared):
+                continue  # each of its tenants has a pool; the budget counts them
             size = capacity(declared, self.options_of(name))
             if size is not None:
                 database = name.partition("/")[0]
@@ -379,6 +572,8 @@ class Databases:
         """In a forked child: give every engine made here an empty pool; the parent keeps its connections."""
         self._lock = RLock()
         self._slots = None
+        self.budget, self.openings = self._limits()
+        self._closing = set()
         self._prepared_slots = Slots({})
         self.unfinished = Unfinished()
         self.replicas.forget_connections()
@@ -408,6 +603,32 @@ def check(databases: tuple[Database, ...]) -> None:
 def declared_replicas(databases: tuple[Database, ...]) -> Iterator[Database]:
     for database in databases:
         yield from (database.of_replica(number) for number in range(1, len(database.replicas) + 1))
+
+
+def check_limits(databases: tuple[Database, ...], connections: int | None, engines: int) -> None:
+    least = len(databases) + RESERVED
+    if connections is not None and connections < least:
+        raise ConfigurationError(
+            f"max_connections={connections} is too few: a session may need one of each database, and {RESERVED} are "
+            f"kept for health and recovery. Give at least {least}."
+        )
+    if engines < sum(each.tenants is not None for each in databases):
+        raise ConfigurationError(
+            f"max_tenant_engines={engines} is too few: a session may need one of each database with tenants."
+        )
+
+
+def needs_tenant(declared: Database) -> bool:
+    """Whether there is no engine without a tenant: where all of them share one, each has a schema in it."""
+    return declared.tenants is not None and (bool(declared.shards) or has_own_url(declared))
+
+
+def no_tenant(name: str) -> AmbiguousRoute:
+    return AmbiguousRoute(
+        f"Database {name!r} has tenants, and nothing says which one is meant. Say it when the session is made: "
+        "Session(databases, tenant=name).",
+        [name],
+    )
 
 
 def check_app(app: str) -> None:

@@ -4,7 +4,10 @@ ManybaseError
   ConfigurationError        the declaration is wrong: raised at declaration or start-up
   RoutingError              a statement or a session asked for something routing cannot answer
     UnknownDatabase           a name that is not declared                (404 in FastAPI)
-    AmbiguousRoute            several databases would do, or none is named
+    UnknownTenant             nobody of that name in the directory       (404 in FastAPI)
+    DirectoryUnavailable      who the tenants are cannot be told now     (503 in FastAPI)
+    TenantMismatch            an object of one tenant was given to the session of another
+    AmbiguousRoute            several databases or tenants would do, or none is named
     CrossDatabaseError        one statement names tables of several databases
     ReadOnlyError             a write through a session that only reads
     InvalidPosition           a text that is no position of a log
@@ -65,6 +68,40 @@ class UnknownDatabase(RoutingError, LookupError):
         self.declared = tuple(declared)
         named = f"Database {name!r}" if WORD.fullmatch(str(name)) else "What was given as a name (it is none)"
         super().__init__(f"{named} is not declared. Declared: {', '.join(self.declared)}. Add it to Databases(...).")
+
+
+class UnknownTenant(RoutingError, LookupError):
+    """Nobody of that name is a tenant; no connection was made. ``tenant`` is the name as it was given."""
+
+    def __init__(self, tenant: object, databases: Iterable[str], why: str = "is not in the directory") -> None:
+        self.tenant = tenant
+        self.databases = tuple(databases)
+        named = ascii(tenant)  # it is a client's text: nothing in it may end a line of the log, or look like another
+        short = named if len(named) <= 66 else f"{named[:60]}...{named[-1]}"
+        super().__init__(f"Tenant {short} of {', '.join(self.databases)} {why}.")
+
+
+class DirectoryUnavailable(RoutingError):
+    """The directory of the tenants did not answer in time, or failed; the reason is the cause of this error."""
+
+    def __init__(self, database: str) -> None:
+        self.database = database
+        super().__init__(
+            f"Who the tenants of {database!r} are cannot be told now: their directory failed or did not answer. "
+            "Nothing was done; retry later."
+        )
+
+
+class TenantMismatch(RoutingError):
+    """An object of one tenant was added to, or merged into, a session of another one; nothing was done."""
+
+    def __init__(self, cls: str, own: str, other: str) -> None:
+        self.own = own
+        self.other = other
+        super().__init__(
+            f"This {cls} belongs to tenant {own!r}, and the session to tenant {other!r}. Make a new object, and copy "
+            "what the other tenant may have."
+        )
 
 
 class AmbiguousRoute(RoutingError, sa_exc.UnboundExecutionError):
@@ -276,14 +313,20 @@ class DestructiveMigration(MigrationError):
 
 
 class Overloaded(ManybaseError, sa_exc.TimeoutError):
-    """No connection came free in time; nothing was done."""
+    """No connection came free in time; nothing was done. ``limits``: those of the process, if it has some."""
 
-    def __init__(self, databases: Iterable[str], seconds: float) -> None:
+    def __init__(
+        self, databases: Iterable[str], seconds: float, *, limits: Mapping[str, int | None] | None = None
+    ) -> None:
         self.databases = tuple(databases)
         self.seconds = seconds
+        self.limits = {name: limit for name, limit in (limits or {}).items() if limit is not None}
+        bounds = " and ".join(f"{name}={limit}" for name, limit in self.limits.items())
         super().__init__(
-            f"No connection to {', '.join(self.databases)} came free within {seconds:g} s. Retry later; if it "
-            "happens often, raise pool_size or max_overflow in engine_options, or shorten the transactions."
+            f"No connection to {', '.join(self.databases) or 'any database'} came free within {seconds:g} s"
+            f"{f' under {bounds}' if bounds else ''}. Retry later; if it happens often, raise "
+            f"{'these limits' if bounds else 'pool_size or max_overflow in engine_options'}, or shorten the "
+            "transactions."
         )
 
 

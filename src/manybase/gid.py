@@ -14,8 +14,8 @@ XA_LIMIT = 64  # bytes of gtrid, and of bqual
 MILLISECONDS = 12  # hexadecimal digits, enough for the next 8,000 years
 TRANSACTION = re.compile(r"[0-9a-f]{28}", re.ASCII)
 WRITTEN = re.compile(
-    rf"{PREFIX}:(?P<app>[\w-]+):(?P<coordinator>[\w-]+)\.(?P<identity>[0-9a-f]+):(?P<transaction>[0-9a-f]{{28}})"
-    r":(?P<participant>[\w-]+)",
+    rf"{PREFIX}:(?P<app>[\w-]+):(?P<coordinator>[\w@.-]+)\.(?P<identity>[0-9a-f]+):(?P<transaction>[0-9a-f]{{28}})"
+    r":(?P<participant>[\w@.-]+)",
     re.ASCII,
 )
 WRITTEN_XA = re.compile(rf"{PREFIX}:(?P<app>[\w-]+):(?P<transaction>[0-9a-f]{{28}})", re.ASCII)

@@ -12,6 +12,7 @@ from sqlalchemy.exc import NoReferencedTableError, NoReferenceError
 from sqlalchemy.orm import Mapper
 from sqlalchemy.schema import sort_tables_and_constraints
 
+from manybase.belonging import mark_when_loaded
 from manybase.claims import (
     check_model,
     claimed_mappers,
@@ -116,6 +117,8 @@ class Ownership:
         try:
             self.check_mapper(mapper)
             load_across_by_selectin(mapper, self)
+            if any(self.declarations[name].tenants is not None for name in self.owners_of(mapper)):
+                mark_when_loaded(mapper)
         except BaseException:
             self._seen.discard(mapper)  # refused again the next time, or repaired by then
             self._owners_of.pop(mapper, None)

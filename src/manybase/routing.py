@@ -44,6 +44,7 @@ class Route:
     shard: str | None = None
     role: str = "primary"
     reason: str = ""
+    tenant: str | None = None
 
 
 class Router:

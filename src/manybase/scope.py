@@ -11,11 +11,11 @@ Role = Literal["primary", "replica"]
 @dataclass(frozen=True, slots=True)
 class Scope:
     """``database``: the only one this session may touch, or None for all of them. ``atomic``: a commit over several
-    databases happens everywhere or nowhere. ``role``: whose connections it gets, and whether it may write.
-
-    The seam for what else is fixed when a session is made (tenant).
+    databases happens everywhere or nowhere. ``role``: whose connections it gets, and whether it may write. ``tenant``:
+    whose part it sees of the databases that have tenants.
     """
 
     database: str | None = None
     atomic: bool = True
     role: Role = "primary"
+    tenant: str | None = None

@@ -26,7 +26,8 @@ from manybase.reading import REPLICA, refuse_flush
 from manybase.routing import Across, ReadBy, Route
 from manybase.scope import Role, Scope
 from manybase.serving import Serving
-from manybase.slots import Ticket
+from manybase.slots import BothTickets, Ticket
+from manybase.tenancy import Tenancy
 
 NO_OPTIONS: dict[str, Any] = {}
 DECLARED_ONLY = (
@@ -49,6 +50,10 @@ class Session(SQLAlchemySession):
 
     With ``role="replica"`` it only reads, from one replica of each database as long as a transaction lasts: one that
     has what was written until ``after``, the ``position`` of an earlier session, else from the primary.
+
+    With a ``tenant`` it sees that tenant's part of the databases that have tenants, as long as it lives. Objects of
+    another tenant are refused (``TenantMismatch``), and so is a name that nobody has (``UnknownTenant``), when the
+    session is made or first uses such a database.
     """
 
     def __init__(
@@ -59,8 +64,9 @@ class Session(SQLAlchemySession):
         atomic: bool = True,
         role: Role = "primary",
         after: Position | None = None,
+        tenant: str | None = None,
         asyncio: bool = False,
-        ticket: Ticket | None = None,
+        ticket: Ticket | BothTickets | None = None,
         bind: None = None,
         **options: Any,
     ) -> None:
@@ -70,10 +76,14 @@ class Session(SQLAlchemySession):
         self.databases = databases
         self.has_committed = False  # a transaction of this session, at any time
         check_role(role, after)
-        self.scope = scope_of(None if database is None else databases[database].name, atomic, role)
+        if tenant is not None:
+            databases.tenants.check(tenant, database)
+        self.scope = scope_of(None if database is None else databases[database].name, atomic, role, tenant)
         self._asyncio = asyncio
+        self._tenancy = Tenancy(databases, tenant, asyncio=asyncio) if databases.tenants else None
         self._ticket = ticket
-        self._owns_ticket = ticket is None and database is None and len(databases) > 1
+        bounded = databases.budget is not None
+        self._owns_ticket = ticket is None and (bounded or (database is None and len(databases) > 1))
         self._foreign: set[Connection] = set()  # connections of the caller's own: theirs to commit
         super().__init__(**options)
         writes = role == "primary"
@@ -164,12 +174,26 @@ class Session(SQLAlchemySession):
         def bind(self):
             """The engine of the pinned or default database, for code that expects a session to have one, or None."""
             name = self._home
-            return None if name is None else self.databases.bind(name, asyncio=self._asyncio)
+            return None if name is None else self.databases.bind(self._place(name), asyncio=self._asyncio)
 
         @bind.setter
         def bind(self, bind):
             if bind is not None:  # SQLAlchemy's constructor assigns None
                 raise ConfigurationError(DECLARED_ONLY)
+
+        def merge(self, instance, **options):
+            if self._tenancy is not None:
+                self._tenancy.check_all(instance)
+            return super().merge(instance, **options)
+
+        if hasattr(SQLAlchemySession, "merge_all"):  # since SQLAlchemy 2.1
+
+            def merge_all(self, instances, **options):
+                instances = list(instances)
+                if self._tenancy is not None:
+                    for each in instances:
+                        self._tenancy.check_all(each)
+                return super().merge_all(instances, **options)
 
         def bind_mapper(self, mapper, bind):
             raise ConfigurationError(DECLARED_ONLY)
@@ -205,6 +229,8 @@ class Session(SQLAlchemySession):
         name = self._one_of(candidates, named)
         if isinstance(candidates, Across):
             return candidates
+        if self._tenancy is not None:
+            name = self._tenancy.place(name)
         if (self._is_atomic or self.databases.replicas) and not isinstance(candidates, ReadBy):
             self._enlisted.note_write(name, clause, mapper)
         return name
@@ -214,7 +240,10 @@ class Session(SQLAlchemySession):
             named = named_by(clause)
         candidates = self._candidates(clause, mapper)
         name = self._one_of(candidates, named)
-        return candidates if isinstance(candidates, Across) else name
+        return candidates if isinstance(candidates, Across) else self._place(name)
+
+    def _place(self, name: str) -> str:
+        return name if self._tenancy is None else self._tenancy.place(name)
 
     def _one_of(self, candidates: frozenset[str], named: str | None) -> str:
         if named is None and self.scope.database is None and len(candidates) == 1:
@@ -224,6 +253,8 @@ class Session(SQLAlchemySession):
     def _route(self, clause: Any, mapper: Any, named: str | None) -> Route:
         named = named or (named_by(clause) if clause is not None else None)
         route = self.databases.router.choose(self._candidates(clause, mapper), self.scope, named)
+        if self._tenancy is not None:
+            route = self._tenancy.placed(route)
         return replace(route, role=self.scope.role)
 
     def _candidates(self, clause: Any, mapper: Any) -> frozenset[str]:
@@ -238,7 +269,9 @@ class Session(SQLAlchemySession):
         if ticket is None:
             if not self._owns_ticket:
                 return
-            ticket = self._ticket = self.databases.ticket(asyncio=self._asyncio)
+            needs = None if self.scope.database is None else {self.scope.database: 1}
+            ticket = self.databases.ticket(needs, tenant=self.scope.tenant, asyncio=self._asyncio)
+            self._ticket = ticket
         if ticket.take_at_once():
             return
         if not self._asyncio:
@@ -266,10 +299,19 @@ class Session(SQLAlchemySession):
 def note_participant(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
     if is_federated(connection):
         serve(connection, session)
-    elif session._serving is not None:
+        return
+    if session._tenancy is not None:
+        session._tenancy.begin(connection)
+    if session._serving is not None:
         session._serving.begin(connection)
     elif transaction.parent is None and connection not in session._foreign:
         session._enlisted.begin(connection, hooked=len(session.dispatch.after_begin) > 1)
+
+
+@event.listens_for(Session, "before_attach")
+def refuse_object_of_another_tenant(session: Session, instance: object) -> None:
+    if session._tenancy is not None:
+        session._tenancy.check(instance)
 
 
 @event.listens_for(Session, "before_flush")
@@ -292,8 +334,8 @@ def forget_transaction(session: Session, transaction: SessionTransaction) -> Non
 
 
 @lru_cache(maxsize=100)
-def scope_of(database: str | None, atomic: bool, role: Role) -> Scope:
-    return Scope(database, atomic, role)
+def scope_of(database: str | None, atomic: bool, role: Role, tenant: str | None) -> Scope:
+    return Scope(database, atomic, role, tenant)
 
 
 def check_role(role: str, after: object) -> None:

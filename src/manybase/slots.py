@@ -11,10 +11,11 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from threading import Lock
+from typing import Any
 
 from manybase.errors import Overloaded
 
-Needs = Mapping[str, int]
+Needs = Mapping[Any, int]  # of a database, by name
 
 
 class Slots:
@@ -80,6 +81,10 @@ class Slots:
                 self._serve()
             finally:
                 self._lock.release()
+
+    def refusal(self, needs: Needs, seconds: float) -> Overloaded:
+        """What is raised after that time."""
+        return Overloaded(needs, seconds)
 
     def _collect_dropped(self) -> None:
         while self._dropped:
@@ -179,9 +184,55 @@ class Ticket:
     def _give_up(self, future: Future[None], error: BaseException) -> None:
         self._slots.withdraw(future, self._needs)
         if isinstance(error, TimeoutError):
-            raise Overloaded(self._needs, self._timeout) from None
+            raise self._slots.refusal(self._needs, self._timeout) from None
         raise error
 
     def __del__(self) -> None:
         if self.taken:  # a session that was dropped without close()
             self._slots.drop(self._needs)
+
+
+class BothTickets:
+    """Two tickets as one: the second is taken while the first is held, always in this order."""
+
+    __slots__ = ("_first", "_second")
+
+    def __init__(self, first: Ticket, second: Ticket) -> None:
+        self._first = first
+        self._second = second
+
+    @property
+    def taken(self) -> bool:
+        return self._first.taken and self._second.taken
+
+    def take(self) -> None:
+        self._first.take()
+        try:
+            self._second.take()
+        except BaseException:
+            self._first.release()
+            raise
+
+    async def take_async(self) -> None:
+        await self._first.take_async()
+        try:
+            await self._second.take_async()
+        except BaseException:
+            self._first.release()
+            raise
+
+    def take_at_once(self) -> bool:
+        if not self._first.take_at_once():
+            return False
+        if self._second.take_at_once():
+            return True
+        self._first.release()
+        return False
+
+    def retire(self) -> None:
+        self._second.retire()
+        self._first.retire()
+
+    def release(self) -> None:
+        self._second.release()
+        self._first.release()

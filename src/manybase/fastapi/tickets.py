@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 
 from manybase import Databases
 from manybase.fastapi.routes import dependants_of, dependencies_of
-from manybase.slots import Ticket
+from manybase.slots import BothTickets, Ticket
 
 Dependency = TypeVar("Dependency", bound=Callable[..., Any])
 
@@ -49,7 +49,7 @@ def remember(dependency: Dependency, uses: Uses, *, scope: str, asyncio: bool) -
 class RequestTicket:
     """The ticket shared by the sessions of a request; given back when the last one is closed."""
 
-    def __init__(self, ticket: Ticket, forget: Callable[[], object]) -> None:
+    def __init__(self, ticket: Ticket | BothTickets, forget: Callable[[], object]) -> None:
         self._ticket = ticket
         self._forget = forget
         self._sessions = 0
@@ -66,7 +66,7 @@ class RequestTicket:
             tickets[key] = cls(databases.ticket(needs, asyncio=this.asyncio), lambda: tickets.pop(key))
         return tickets[key]
 
-    def enter(self) -> Ticket:
+    def enter(self) -> Ticket | BothTickets:
         self._sessions += 1
         return self._ticket
 
