@@ -18,7 +18,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 from manybase.attaching import Files
 from manybase.engines import Bind, Databases
 from manybase.enlisted import Enlisted
-from manybase.errors import ConfigurationError
+from manybase.errors import ConfigurationError, UnknownDatabase
 from manybase.federation.binding import federated_bind, is_federated, serve
 from manybase.federation.explanation import Explanation
 from manybase.position import NOWHERE, Position
@@ -78,7 +78,9 @@ class Session(SQLAlchemySession):
         check_role(role, after)
         if tenant is not None:
             databases.tenants.check(tenant, database)
-        self.scope = scope_of(None if database is None else databases[database].name, atomic, role, tenant)
+        if database is not None and database not in databases.names:  # a part of one, such as "crm@acme", neither
+            raise UnknownDatabase(database, databases.names)
+        self.scope = scope_of(database, atomic, role, tenant)
         self._asyncio = asyncio
         self._tenancy = Tenancy(databases, tenant, asyncio=asyncio) if databases.tenants else None
         self._ticket = ticket
