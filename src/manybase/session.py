@@ -205,7 +205,11 @@ class Session(SQLAlchemySession):
         name = self._one_of(candidates, named)
         if isinstance(candidates, Across):
             return candidates
-        if (self._is_atomic or self.databases.replicas) and not isinstance(candidates, ReadBy):
+        if isinstance(candidates, ReadBy):
+            return name
+        if self._serving is not None:
+            self._serving.note_write(name, clause)
+        elif self._is_atomic or self.databases.replicas:
             self._enlisted.note_write(name, clause, mapper)
         return name
 
@@ -267,7 +271,7 @@ def note_participant(session: Session, transaction: SessionTransaction, connecti
     if is_federated(connection):
         serve(connection, session)
     elif session._serving is not None:
-        session._serving.begin(connection)
+        session._serving.begin(connection, hooked=len(session.dispatch.after_begin) > 1)
     elif transaction.parent is None and connection not in session._foreign:
         session._enlisted.begin(connection, hooked=len(session.dispatch.after_begin) > 1)
 
