@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio as aio
 import time
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, event
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.util import await_only
 
 from manybase import packets, replication
@@ -87,8 +86,7 @@ class Serving:
             replica.in_use -= 1
         for connection in connections.values():
             if not connection.closed:
-                with suppress(DBAPIError):
-                    replication.end_read_only(connection)
+                replication.end_read_only(connection)
                 if connection in begun and not connection.in_transaction():
                     is_over(connection)  # the pool need not roll back once more
                 connection.close()
@@ -177,6 +175,8 @@ class Serving:
 
     def _check(self, connection: Connection, replicas: ReplicaSet, replica: Replica, point: Point | None) -> bool:
         """Whether it is fit to serve, and has replayed the point."""
+        if knows(connection, replica, point):
+            return True
         try:
             return Check(self, connection, replicas, replica, point).passes()
         except Exception as error:
@@ -207,8 +207,19 @@ class Serving:
                 raise steps.interruption
 
 
+def knows(connection: Connection, replica: Replica, point: Point | None) -> bool:
+    """Whether nothing need be asked: this server was looked at lately, and has replayed the point."""
+    now, info = time.monotonic(), connection.info
+    instance = info.get(replication.INSTANCE)
+    if instance is None or now - replica.looked > LOOK_EVERY:
+        return False
+    if point is not None and not point.is_in(replica.replayed.get(instance[0])):
+        return False
+    return now - info.get(CHECKED, 0.0) <= LOOK_EVERY or replication.tells_when_gone(connection)
+
+
 class Check:
-    """What is asked of one replica before it serves a transaction: nothing where it is known, else in one packet."""
+    """What is asked of one replica before it serves a transaction where that is not known, in one packet if it can."""
 
     def __init__(
         self, serving: Serving, connection: Connection, replicas: ReplicaSet, replica: Replica, point: Point | None
@@ -226,9 +237,7 @@ class Check:
             return self._look(now)
         if self.point is not None and not self.point.is_in(self.replica.replayed.get(instance)):
             return self._ask(replication.begin_statement(self.connection))
-        long_ago = now - self.connection.info.get(CHECKED, 0.0) > LOOK_EVERY
-        if long_ago and not replication.tells_when_gone(self.connection):
-            self._replayed(None)
+        self._replayed(None)  # whether the server is there at all
         return True
 
     def _look(self, now: float) -> bool:

@@ -29,6 +29,7 @@ from manybase.serving import Serving
 from manybase.slots import Ticket
 
 NO_OPTIONS: dict[str, Any] = {}
+ROLES = get_args(Role)
 DECLARED_ONLY = (
     "A manybase session takes the declared databases: Session(databases, ...). An existing engine is declared too: "
     "Database(name, engine=engine)."
@@ -301,8 +302,8 @@ def scope_of(database: str | None, atomic: bool, role: Role) -> Scope:
 
 
 def check_role(role: str, after: object) -> None:
-    if role not in get_args(Role):
-        raise ConfigurationError(f"role is one of {', '.join(map(repr, get_args(Role)))}.")
+    if role not in ROLES:
+        raise ConfigurationError(f"role is one of {', '.join(map(repr, ROLES))}.")
     if after is not None and not isinstance(after, Position):
         raise ConfigurationError("after= takes a Position: session.position, or Position.parse(text).")
 

@@ -17,7 +17,7 @@ from sqlalchemy.util import await_only
 from manybase import packets
 from manybase.position import OnPrimary, Point, Wal
 from manybase.replicas import Look
-from manybase.replication import mysql, postgresql
+from manybase.replication import mysql, postgresql, tracking
 from manybase.wire import commit, mysql_code, wrapped
 
 MYSQL = ("mysql", "mariadb")
@@ -30,6 +30,8 @@ def commit_and_tell(connection: Connection) -> Point | None:
     """COMMIT, and where the log stands then; in one round trip where the driver can. The errors are those of COMMIT."""
     if connection.dialect.name == "postgresql" and packets.can_send(connection):
         return commit_in_packet(connection)
+    if tracking.TRACKS in connection.info:
+        return tracking.commit(connection) or tell(connection)
     commit(connection)
     return tell(connection)
 
@@ -229,7 +231,8 @@ def begin_read_only(connection: Connection) -> None:
 def end_read_only(connection: Connection) -> None:
     """Before the connection goes back to its pool. Elsewhere it ends with the transaction, or SQLAlchemy does it."""
     if connection.dialect.name == "sqlite" and not connection.closed and not connection.invalidated:
-        run_on(connection.connection, "PRAGMA query_only = 0")
+        with suppress(connection.dialect.loaded_dbapi.Error):
+            run_on(connection.connection, "PRAGMA query_only = 0")
 
 
 def run_on(dbapi_connection: Any, sql: str) -> None:
