@@ -291,7 +291,8 @@ def note_commit(session: Session) -> None:
 @event.listens_for(Session, "after_transaction_end")
 def forget_transaction(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        session._enlisted.forget()
+        if session._serving is None:
+            session._enlisted.forget()
         session._foreign.clear()
         session._release_connections()
 
