@@ -14,12 +14,12 @@ PACKAGE = Path(__file__).parents[1] / "src" / "manybase"
 # one floor as a whole, but for what is named with a dot.
 FLOORS = [
     "errors",
-    "claims concurrency database drivers extras federation.limits forking gid learned models packets position refusals "
-    "relationships schema scope slots steps unfinished watchdog wire",
+    "background claims concurrency database drivers extras federation.limits forking gid learned models packets "
+    "position refusals relationships schema scope slots steps unfinished watchdog wire",
     "ownership replicas replication routing tables twophase",
     "connecting decision engines sharing",
-    "atomic attaching commit coordinators enlisted federation journals participants prepared_slots reading recovery "
-    "sequence serving untransactional",
+    "atomic attaching commit coordinators enlisted federation journals looking participants prepared_slots reading "
+    "recovery sequence serving untransactional",
     "session",
     "aio",
     "doctor health migrations pending recovering replica_health testing watching",

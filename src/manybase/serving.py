@@ -15,6 +15,7 @@ from manybase import packets, replication
 from manybase.concurrency import Uninterrupted
 from manybase.engines import Databases
 from manybase.errors import NoReplica, ReadOnlyError
+from manybase.looking import look_beside
 from manybase.position import NOWHERE, OnPrimary, Point, Position
 from manybase.reading import REPLICA, may_write, refusing
 from manybase.replicas import LOOK_EVERY, Replica, ReplicaSet
@@ -313,15 +314,3 @@ class Check:
     def _declared_level(self) -> str | None:
         found = self.serving._databases.options_of(self.replica.name).get("isolation_level")
         return found if isinstance(found, str) else None
-
-
-def look_beside(databases: Databases, replicas: ReplicaSet, replica: Replica, *, asyncio: bool) -> None:
-    """Look at one replica on a connection of its own, and note what it says."""
-    now = time.monotonic()
-    try:
-        with databases.beside(replica.name, asyncio=asyncio) as connection:
-            found = replication.look(connection)
-    except Exception:  # whatever it is, nobody should be sent there
-        replica.note_failure(now)
-        return
-    replica.note(found, replicas.log, replicas.max_lag, time.monotonic())
