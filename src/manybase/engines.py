@@ -38,6 +38,7 @@ from manybase.openings import Openings, close_one_idle
 from manybase.ownership import Ownership
 from manybase.replicas import ReplicaSets
 from manybase.replication import read_only
+from manybase.replication.tracking import track
 from manybase.routing import Router
 from manybase.schema import create_tables
 from manybase.slots import BothTickets, Slots, Ticket
@@ -522,6 +523,8 @@ class Databases:
         self._names[engine] = name.partition("/")[0]
         if "/" in name:
             read_only(engine, theirs=self.declaration(name).engine is not None)
+        elif name in self.replicas:
+            track(engine, theirs=self.declaration(name).engine is not None)
         if self._takeover is not None and "/" not in name:
             self._takeover.take(name, engine)
 
