@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
@@ -36,10 +37,10 @@ class Output:
 
 @dataclass(eq=False, slots=True)
 class Reducer:
-    """``inner`` can have a match only where it equals some ``outer`` of another fragment, whose values are its keys."""
+    """``inner`` can have a match only where it equals the ``key`` of some row of ``outer``, another fragment."""
 
     outer: Fragment
-    outer_name: str
+    key: Output
     inner: ColumnElement[Any]
 
 
@@ -65,7 +66,7 @@ class Fragment:
         """The keys that it is asked for, where nothing else of it is used."""
         return self.asked if len(self.outputs) == 1 and self.whole is None else None
 
-    @property
+    @cached_property
     def is_small(self) -> bool:
         """Whether a key of a table says that there is one row at most."""
         equal = {

@@ -41,14 +41,15 @@ LISTED = 1_000  # keys that are sent as a list of parameters; beyond, only where
 LEAST, MOST = -(2**63), 2**63 - 1  # of BIGINT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Sending:
-    """``condition`` is true of what equals one of the keys, which are the parameter ``name``, as ``pack`` makes it.
+    """``condition`` is true where ``inner`` equals one of the keys: the parameter ``name``, as ``pack`` makes it.
 
     ``table`` has them as rows of one column, where the database can make one of them.
     """
 
     name: str
+    inner: ColumnElement[Any]
     condition: ColumnElement[bool]
     pack: Callable[[Collection[Any]], Any]
     most: int
@@ -65,13 +66,13 @@ def sending(dialect: Dialect, inner: ColumnElement[Any], name: str) -> Sending |
         item: TypeEngine[Any] = BigInteger() if kind is int else inner.type
         keys = bindparam(name, type_=ARRAY(item))
         table = func.unnest(keys).table_valued(column("value", item), name="sent").render_derived()
-        return Sending(name, inner == any_(keys), list, 10_000_000, table, is_indexed(inner))
+        return Sending(name, inner, inner == any_(keys), list, 10_000_000, table, is_indexed(inner))
     if dialect.name == "sqlite" and kind in (int, str):
         each = func.json_each(bindparam(name, type_=String())).table_valued(column("value", inner.type), name="sent")
-        return Sending(name, inner.in_(select(each.c.value)), packed, 10_000_000, each)
+        return Sending(name, inner, inner.in_(select(each.c.value)), packed, 10_000_000, each)
     if kind is int and has_json_table(dialect):
-        return Sending(name, inner.in_(of_json_table(name)), packed, 10_000_000)
-    return Sending(name, inner.in_(bindparam(name, type_=inner.type, expanding=True)), list, LISTED)
+        return Sending(name, inner, inner.in_(of_json_table(name)), packed, 10_000_000)
+    return Sending(name, inner, inner.in_(bindparam(name, type_=inner.type, expanding=True)), list, LISTED)
 
 
 def has_json_table(dialect: Dialect) -> bool:

@@ -27,7 +27,7 @@ from manybase.errors import FederationLimit
 from manybase.federation import internals
 from manybase.federation.estimates import estimated_rows
 from manybase.federation.fragments import Fragment
-from manybase.federation.keys import Sending, sending, usable
+from manybase.federation.keys import Sending, has_json_table, sending, usable
 from manybase.federation.limits import Federation
 from manybase.federation.plan import Plan
 from manybase.federation.reading import Rows, chunks
@@ -194,10 +194,12 @@ class Staging:
 
     def estimate(self) -> bool:
         """Ask about fragments that could each come first, once; whether that was done now."""
-        unsure = [each for each in self.plan.fragments if each.where and not each.is_small and each.whole is None]
-        if self.plan.is_estimated or len(unsure) < 2:
+        if self.plan.is_estimated:
             return False
         self.plan.is_estimated = True
+        unsure = [each for each in self.plan.fragments if each.where and not each.is_small and each.whole is None]
+        if len(unsure) < 2:
+            return False
         for fragment in unsure:
             part = self.part(fragment)
             if part is not None:
@@ -234,17 +236,18 @@ class Staging:
     def keys(self, fragment: Fragment, dialect: Dialect) -> Iterator[tuple[Sending, list[Any]]]:
         for number, reducer in enumerate(fragment.reducers):
             known = self.fetched.get(reducer.outer)
-            sent = sending(dialect, reducer.inner, f"keys_{number}") if known is not None else None
-            if known is None or sent is None or known.rows is None:
+            if known is None or known.rows is None:
                 continue
-            position = next(i for i, output in enumerate(reducer.outer.outputs) if output.name == reducer.outer_name)
-            keys = usable(known.keys_of(position), reducer.inner, dialect)
+            sent = sending_to(self.plan, fragment, number, dialect)
+            if sent is None:
+                continue
+            keys = usable(known.keys_of(reducer.outer.position(reducer.key)), reducer.inner, dialect)
             if keys is not None and len(keys) <= sent.most:
                 yield sent, keys
 
     def prepared(self, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False) -> Prepared:
         """The SELECT that brings a fragment; made once, so that SQLAlchemy compiles it once."""
-        key = (fragment, first, *(each.name for each in sent))  # others may have had its number
+        key = (fragment, first, *sent)
         made: Prepared | None = self.plan.prepared.get(key)
         if made is None:
             made = self.plan.prepared[key] = prepare(self.plan, fragment, sent, first=first)
@@ -274,16 +277,24 @@ class Prepared:
     types: list[Any]
 
 
+def sending_to(plan: Plan, fragment: Fragment, number: int, dialect: Dialect) -> Sending | None:
+    """How the keys of its reducer of that number get to a fragment; made once, as statements are made of it."""
+    key = (fragment, number, dialect, has_json_table(dialect))  # a dialect learns its version when it connects
+    if key not in plan.sendings:
+        plan.sendings[key] = sending(dialect, fragment.reducers[number].inner, f"keys_{number}")
+    sent: Sending | None = plan.sendings[key]
+    return sent
+
+
 def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False) -> Prepared:
     types = [output.type for output in fragment.outputs] or [Integer()]
     answering = [each.table for each in sent if fragment.answers is not None and each.table is not None]
     if fragment.whole is not None:
         statement: Any = fragment.whole
     elif answering and len(sent) == 1:
-        (table,), reducer = answering, fragment.reducers[int(sent[0].name.removeprefix("keys_"))]
-        matches = (
-            select(literal(1)).select_from(*fragment.sources).where(*fragment.where, reducer.inner == table.c.value)
-        )
+        (table,) = answering
+        matches = select(literal(1)).select_from(*fragment.sources)
+        matches = matches.where(*fragment.where, sent[0].inner == table.c.value)
         if sent[0].probes:  # else PostgreSQL makes a join of it, and reads all of the table
             matches = matches.offset(literal_column("0"))
         statement = select(table.c.value.label("c0")).where(matches.correlate(table).exists())
