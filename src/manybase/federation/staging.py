@@ -71,19 +71,18 @@ class Part:
     """A statement about to run. ``streams``: its rows may be too many to be had at once."""
 
     connection: Connection
-    statement: Any
+    prepared: Prepared
     parameters: dict[str, Any]
-    types: list[Any]
-    streams: bool
-    keys: int | None
+    streams: bool = False
+    keys: int | None = None
 
     def chunks(self, ran: list[str]) -> Iterator[Rows]:
         """Its rows; what is sent is added to those that ``ran``."""
         options: Any = STREAMED if self.streams else None
-        result = self.connection.execute(self.statement, self.parameters, execution_options=options)
+        result = self.connection.execute(self.prepared.statement, self.parameters, execution_options=options)
         ran.append(str(result.context.compiled))
         try:
-            yield from chunks(result, self.types)
+            yield from chunks(result, self.prepared.types)
         finally:
             result.close()
 
@@ -113,14 +112,15 @@ class Staging:
 
     def fetch(self, batch: Sequence[Fragment], limit: int | None = None) -> None:
         """Fragments of different databases, at the same time; with ``limit``, only so many first rows of each."""
-        parts = [(Fetched(each), self.part(each, limit)) for each in batch]
-        for fetched, part in parts:
-            fetched.rows = []
-            self.fetched[fetched.fragment] = fetched
-            self.history.append(fetched)
-            if part is not None:
-                fetched.keys = part.keys
-        self.run(*((fetched, part) for fetched, part in parts if part is not None))
+        parts = [self.part(each, limit) for each in batch]
+        begun = [(self.begun(each, part, []), part) for each, part in zip(batch, parts, strict=True)]
+        self.run(*((fetched, part) for fetched, part in begun if part is not None))
+
+    def begun(self, fragment: Fragment, part: Part | None, rows: Rows | None) -> Fetched:
+        """What is about to come of a fragment; in place of what came of it before."""
+        fetched = self.fetched[fragment] = Fetched(fragment, rows, keys=None if part is None else part.keys)
+        self.history.append(fetched)
+        return fetched
 
     def run(self, *parts: tuple[Fetched, Part]) -> None:
         shared: dict[int, list[tuple[Fetched, Part]]] = {}  # SQLite files may be attached to one connection
@@ -147,14 +147,10 @@ class Staging:
 
     def fetch_as(self, fragment: Fragment, statement: Any, parameters: dict[str, Any]) -> Fetched:
         """A fragment by another statement, which has the same columns."""
-        part = self.part(fragment)
-        fetched = self.fetched[fragment] = Fetched(fragment, [])
-        self.history.append(fetched)
-        if part is not None:
-            prepared = prepared_as(self.plan, statement, part.types)
-            part.statement, part.streams = prepared.statement, False
-            part.parameters = {GIVEN + name: self.values[name] for name in prepared.names} | parameters
-            self.run((fetched, part))
+        prepared = prepared_as(self.plan, statement, [output.type for output in fragment.outputs])
+        part = Part(self.connection(fragment), prepared, self.given(prepared) | parameters)
+        fetched = self.begun(fragment, part, [])
+        self.run((fetched, part))
         return fetched
 
     def collect_each(self, parts: Sequence[tuple[Fetched, Part]]) -> None:
@@ -175,11 +171,9 @@ class Staging:
         if fragment in self.fetched:
             yield self.fetched[fragment].rows or []
             return
-        fetched = self.fetched[fragment] = Fetched(fragment)
-        self.history.append(fetched)
         part = self.part(fragment)
+        fetched = self.begun(fragment, part, None)
         if part is not None:
-            fetched.keys = part.keys
             yield from self.read(fetched, part)
 
     def read(self, fetched: Fetched, part: Part) -> Iterator[Rows]:
@@ -203,23 +197,32 @@ class Staging:
         for fragment in unsure:
             part = self.part(fragment)
             if part is not None:
-                fragment.estimate = estimated_rows(part.connection, part.statement, part.parameters)
+                fragment.estimate = estimated_rows(part.connection, part.prepared.statement, part.parameters)
         return True
 
     def forget(self) -> None:
         """What was fetched, as if nothing had been."""
         self.fetched.clear()
 
-    def part(self, fragment: Fragment, limit: int | None = None) -> Part | None:
-        """The statement that brings a fragment; None where nothing in it can match."""
+    def connection(self, fragment: Fragment) -> Connection:
+        """That of the session to the database of a fragment."""
         clause = self.prepared(fragment, ()).statement
         connection = self.session.connection(bind_arguments={"database": fragment.database, "clause": clause})
         self.dialects[fragment] = connection.dialect
+        return connection
+
+    def given(self, prepared: Prepared) -> dict[str, Any]:
+        """The parameters of a fragment that the statement brings."""
+        return {GIVEN + name: self.values[name] for name in prepared.names}
+
+    def part(self, fragment: Fragment, limit: int | None = None) -> Part | None:
+        """The statement that brings a fragment; None where nothing in it can match."""
+        connection = self.connection(fragment)
         active = list(self.keys(fragment, connection.dialect))
         if any(not keys for _, keys in active):
             return None
         prepared = self.prepared(fragment, tuple(sent for sent, _ in active), first=limit is not None)
-        parameters = {GIVEN + name: self.values[name] for name in prepared.names}
+        parameters = self.given(prepared)
         if limit is not None:
             parameters[FIRST] = limit
         parameters |= {sent.name: sent.pack(keys) for sent, keys in active}
@@ -231,7 +234,7 @@ class Staging:
             or (limit is not None and limit <= FEW)
         )
         streams = connection.dialect.name != "sqlite" and not few
-        return Part(connection, prepared.statement, parameters, prepared.types, streams, fewest)
+        return Part(connection, prepared, parameters, streams, fewest)
 
     def keys(self, fragment: Fragment, dialect: Dialect) -> Iterator[tuple[Sending, list[Any]]]:
         for number, reducer in enumerate(fragment.reducers):
