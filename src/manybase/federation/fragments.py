@@ -58,8 +58,10 @@ class Fragment:
     reducers: list[Reducer] = field(default_factory=list)
     first: list[ColumnElement[Any]] | None = None  # ORDER BY: it may be asked for its first rows only
     estimate: int | None = None  # of its rows, where its database was asked
+    size: int | None = None  # of its table, where nothing is said of it but whose keys it must have
     grouping: int = 0  # so many first outputs are what its rows are grouped by
     asked: Reducer | None = None  # all that is wanted to know is which of its keys have a match
+    few_missing: bool = False  # and most of them should
 
     @property
     def answers(self) -> Reducer | None:

@@ -41,6 +41,9 @@ WHOLE, FILTERED, ALL, REDUCED = 0, 10_000, 1_000_000, 0.05  # rows of which noth
 FIRST = "first_rows"
 STREAMED = {"stream_results": True}
 FEW = 1_000  # keys; what they bring may be had at once
+SHARE = 2  # rows for each key: a table without more is fetched as it is
+SCANNED = 50  # rows for each key: a table without more is read from its beginning to its end
+LASTS = 600.0  # seconds for which an estimate holds
 GIVEN = "given_"  # what the names of parameters begin with that the statement brings
 
 
@@ -75,6 +78,7 @@ class Part:
     parameters: dict[str, Any]
     streams: bool = False
     keys: int | None = None
+    missing_of: list[Any] | None = None  # it tells which of these have no match, and not which have one
 
     def chunks(self, ran: list[str]) -> Iterator[Rows]:
         """Its rows; what is sent is added to those that ``ran``."""
@@ -177,6 +181,13 @@ class Staging:
             yield from self.read(fetched, part)
 
     def read(self, fetched: Fetched, part: Part) -> Iterator[Rows]:
+        if part.missing_of is None:
+            yield from self.counted(fetched, part)
+            return
+        missing = {row[0] for chunk in self.counted(fetched, part) for row in chunk}
+        yield [(key,) for key in part.missing_of if key not in missing]
+
+    def counted(self, fetched: Fetched, part: Part) -> Iterator[Rows]:
         started = time.perf_counter()
         for chunk in part.chunks(fetched.statements):
             fetched.seconds += time.perf_counter() - started
@@ -187,18 +198,25 @@ class Staging:
         fetched.seconds += time.perf_counter() - started
 
     def estimate(self) -> bool:
-        """Ask about fragments that could each come first, once; whether that was done now."""
-        if self.plan.is_estimated:
+        """Ask what databases suppose; whether a program that was made by then must be made again."""
+        now = time.monotonic()
+        if now < self.plan.estimated_until:
             return False
-        self.plan.is_estimated = True
+        is_first, self.plan.estimated_until = not self.plan.estimated_until, now + LASTS
+        for fragment in reduced_tables(self.plan):
+            fragment.size = self.expected(fragment)
         unsure = [each for each in self.plan.fragments if each.where and not each.is_small and each.whole is None]
-        if len(unsure) < 2:
+        if len(unsure) < 2 or not is_first:
             return False
+        before = in_order(self.plan.fragments)
         for fragment in unsure:
-            part = self.part(fragment)
-            if part is not None:
-                fragment.estimate = estimated_rows(part.connection, part.prepared.statement, part.parameters)
-        return True
+            fragment.estimate = self.expected(fragment)
+        return in_order(self.plan.fragments) != before
+
+    def expected(self, fragment: Fragment) -> int | None:
+        """How many rows its database supposes."""
+        part = self.part(fragment)
+        return None if part is None else estimated_rows(part.connection, part.prepared.statement, part.parameters)
 
     def forget(self) -> None:
         """What was fetched, as if nothing had been."""
@@ -221,12 +239,13 @@ class Staging:
         active = list(self.keys(fragment, connection.dialect))
         if any(not keys for _, keys in active):
             return None
-        prepared = self.prepared(fragment, tuple(sent for sent, _ in active), first=limit is not None)
+        fewest = min((len(keys) for _, keys in active), default=None)
+        scan = fewest is not None and should_scan(fragment, fewest)
+        prepared = self.prepared(fragment, tuple(sent for sent, _ in active), first=limit is not None, scan=scan)
         parameters = self.given(prepared)
         if limit is not None:
             parameters[FIRST] = limit
         parameters |= {sent.name: sent.pack(keys) for sent, keys in active}
-        fewest = min((len(keys) for _, keys in active), default=None)
         few = (
             fragment.is_small
             or (fragment.answers is not None and bool(active))
@@ -234,7 +253,8 @@ class Staging:
             or (limit is not None and limit <= FEW)
         )
         streams = connection.dialect.name != "sqlite" and not few
-        return Part(connection, prepared, parameters, streams, fewest)
+        missing_of = active[0][1] if prepared.tells_missing else None
+        return Part(connection, prepared, parameters, streams, fewest, missing_of)
 
     def keys(self, fragment: Fragment, dialect: Dialect) -> Iterator[tuple[Sending, list[Any]]]:
         for number, reducer in enumerate(fragment.reducers):
@@ -245,15 +265,17 @@ class Staging:
             if sent is None:
                 continue
             keys = usable(known.keys_of(reducer.outer.position(reducer.key)), reducer.inner, dialect)
-            if keys is not None and len(keys) <= sent.most:
+            if keys is not None and len(keys) <= sent.most and not covers(fragment, len(keys)):
                 yield sent, keys
 
-    def prepared(self, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False) -> Prepared:
+    def prepared(
+        self, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False, scan: bool = False
+    ) -> Prepared:
         """The SELECT that brings a fragment; made once, so that SQLAlchemy compiles it once."""
-        key = (fragment, first, *sent)
+        key = (fragment, first, scan, *sent)
         made: Prepared | None = self.plan.prepared.get(key)
         if made is None:
-            made = self.plan.prepared[key] = prepare(self.plan, fragment, sent, first=first)
+            made = self.plan.prepared[key] = prepare(self.plan, fragment, sent, first=first, scan=scan)
         return made
 
     def count(self, fragment: Fragment, rows: Rows) -> int:
@@ -278,6 +300,7 @@ class Prepared:
     statement: Any
     names: list[str]
     types: list[Any]
+    tells_missing: bool = False
 
 
 def sending_to(plan: Plan, fragment: Fragment, number: int, dialect: Dialect) -> Sending | None:
@@ -289,7 +312,10 @@ def sending_to(plan: Plan, fragment: Fragment, number: int, dialect: Dialect) ->
     return sent
 
 
-def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False) -> Prepared:
+def prepare(
+    plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False, scan: bool = False
+) -> Prepared:
+    tells_missing = False
     types = [output.type for output in fragment.outputs] or [Integer()]
     answering = [each.table for each in sent if fragment.answers is not None and each.table is not None]
     if fragment.whole is not None:
@@ -298,27 +324,29 @@ def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first:
         (table,) = answering
         matches = select(literal(1)).select_from(*fragment.sources)
         matches = matches.where(*fragment.where, sent[0].inner == table.c.value)
-        if sent[0].probes:  # else PostgreSQL makes a join of it, and reads all of the table
-            matches = matches.offset(literal_column("0"))
-        statement = select(table.c.value.label("c0")).where(matches.correlate(table).exists())
+        if sent[0].probes:  # else servers make a join of it, and read all of the table
+            matches = matches.limit(literal_column("1")).offset(literal_column("0"))
+        found = matches.correlate(table).exists()
+        tells_missing = fragment.few_missing and sent[0].returns
+        statement = select(table.c.value.label("c0")).where(~found if tells_missing else found)
     elif fragment.answers is not None:
         conditions = [each.condition for each in sent]
         column = fragment.outputs[0].expression.label("c0")
         statement = select(column).select_from(*fragment.sources).where(*fragment.where, *conditions).distinct()
     else:
         columns = [each.expression.label(each.name) for each in fragment.outputs] or [literal(1).label("c0")]
-        conditions = [each.condition for each in sent]
+        conditions = [each.scan if scan and each.scan is not None else each.condition for each in sent]
         statement = select(*columns).select_from(*fragment.sources).where(*fragment.where, *conditions)
         if fragment.grouping:
             statement = statement.group_by(*(each.expression for each in fragment.outputs[: fragment.grouping]))
         if first:
             statement = statement.order_by(*fragment.first or ()).limit(bindparam(FIRST, type_=Integer()))
-    return prepared_as(plan, statement, types)
+    return prepared_as(plan, statement, types, tells_missing=tells_missing)
 
 
-def prepared_as(plan: Plan, statement: Any, types: list[Any]) -> Prepared:
+def prepared_as(plan: Plan, statement: Any, types: list[Any], *, tells_missing: bool = False) -> Prepared:
     statement = internals.as_core(renamed(statement, plan))
-    return Prepared(statement, needed(statement), types)
+    return Prepared(statement, needed(statement), types, tells_missing)
 
 
 def renamed(statement: SelectBase, plan: Plan) -> Any:
@@ -354,6 +382,23 @@ def independent(fragments: Sequence[Fragment]) -> list[Fragment]:
         if not batch or (not waits and each.database not in {known.database for known in batch}):
             batch.append(each)
     return batch
+
+
+def reduced_tables(plan: Plan) -> list[Fragment]:
+    """What keys are sent for, and nothing else is said of: how many rows there are tells whether they are of use."""
+    fragments = plan.fragments if plan.program is None else plan.program.fragments
+    bare = [each for each in fragments if not each.where and each.whole is None and each.answers is None]
+    return [each for each in bare if any(not reducer.outer.is_small for reducer in each.reducers)]
+
+
+def covers(fragment: Fragment, keys: int) -> bool:
+    """Whether so many keys leave out so little of a table that it is better fetched as it is."""
+    return keys > FEW and not fragment.grouping and fragment.size is not None and fragment.size <= SHARE * keys
+
+
+def should_scan(fragment: Fragment, keys: int) -> bool:
+    """Whether groups of the rows with so many keys are better made by reading all of a table, once, in its order."""
+    return keys > FEW and fragment.grouping > 0 and fragment.size is not None and fragment.size <= SCANNED * keys
 
 
 def in_order(fragments: Iterable[Fragment]) -> list[Fragment]:
