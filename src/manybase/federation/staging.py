@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BindParameter,
     Connection,
+    CursorResult,
     Dialect,
     Integer,
     SelectBase,
@@ -30,7 +32,7 @@ from manybase.federation.fragments import Fragment
 from manybase.federation.keys import Sending, has_json_table, sending, usable
 from manybase.federation.limits import Federation
 from manybase.federation.plan import Plan
-from manybase.federation.reading import Rows, chunks
+from manybase.federation.reading import Processors, Rows, chunks, processors_of
 from manybase.federation.together import Job, bounded, run_together
 
 if TYPE_CHECKING:
@@ -86,7 +88,8 @@ class Part:
         result = self.connection.execute(self.prepared.statement, self.parameters, execution_options=options)
         ran.append(str(result.context.compiled))
         try:
-            yield from chunks(result, self.prepared.types)
+            if result.returns_rows:
+                yield from chunks(result, self.prepared.processors(result))
         finally:
             result.close()
 
@@ -301,6 +304,14 @@ class Prepared:
     names: list[str]
     types: list[Any]
     tells_missing: bool = False
+    _processors: dict[Dialect, Processors] = field(default_factory=dict, compare=False)
+
+    def processors(self, result: CursorResult[Any]) -> Processors:
+        """Kept, as SQLAlchemy keeps those of a statement that it has compiled."""
+        dialect = result.dialect
+        if dialect not in self._processors:
+            self._processors[dialect] = processors_of(result, self.types)
+        return self._processors[dialect]
 
 
 def sending_to(plan: Plan, fragment: Fragment, number: int, dialect: Dialect) -> Sending | None:
@@ -428,4 +439,5 @@ def estimated_size(rows: Rows) -> int:
     if not rows:
         return 0
     sample = rows[:: max(1, len(rows) // 20)]
-    return sum(sys.getsizeof(row) + sum(map(sys.getsizeof, row)) for row in sample) * len(rows) // len(sample)
+    size = sum(map(sys.getsizeof, sample)) + sum(map(sys.getsizeof, chain.from_iterable(sample)))
+    return size * len(rows) // len(sample)
