@@ -115,7 +115,7 @@ class Databases:
         self._engine_options = dict(engine_options or {})
         self.pool_timeout = pool_timeout
         self.federation = federation or Federation()
-        self.federated: dict[str, Engine] = {}  # what selects over several databases run on, by their semantics
+        self.federated: dict[frozenset[str], Engine] = {}  # what selects over several databases run on
         self.ownership = Ownership(databases)
         self.router = Router(self.ownership, self._dialects)
         self._shelves = Shelves()
