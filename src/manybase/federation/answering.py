@@ -121,11 +121,10 @@ class Answering:
             scope = None if expression.table is None else self._scope_of(hash(expression.table))
             return None if scope is None else scope.fragments[hash(expression.table)]
         used = uses(expression)
-        found = {
-            scope.fragments[table] if (scope := self._scope_of(table)) is not None else None for table in used.tables
-        }
-        if used.subqueries:  # whose own tables are nobody's here
-            found.discard(None)
+        known = {table: scope.fragments[table] for table in used.tables if (scope := self._scope_of(table)) is not None}
+        if not used.direct <= known.keys():
+            return None
+        found = set(known.values())  # of subqueries, whose own tables are nobody's here, what they refer to
         fragment = found.pop() if len(found) == 1 else None
         if fragment is None or used.volatile or isinstance(expression, (SelectBase, Tuple)) or is_ordering(expression):
             return None

@@ -94,6 +94,7 @@ class Uses:
     """What an expression refers to. ``tables``: hashes of the FROM elements of all its columns, at any depth."""
 
     tables: set[int] = field(default_factory=set)
+    direct: set[int] = field(default_factory=set)  # those of columns that are in no subquery
     subqueries: list[SelectBase] = field(default_factory=list)
     opaque: bool = False  # text, which nobody can read
     aggregates: bool = False  # of its own, not of a subquery
@@ -117,6 +118,8 @@ def collect(clause: ClauseElement, found: Uses, *, inside: bool) -> None:
     elif isinstance(clause, ColumnClause):
         if clause.table is not None:
             found.tables.add(hash(clause.table))
+            if not inside:
+                found.direct.add(hash(clause.table))
         elif clause.is_literal:
             found.opaque |= not NUMBER.fullmatch(clause.name)
         return
