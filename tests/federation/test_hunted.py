@@ -26,7 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from sqlalchemy.orm import Session as PlainSession
 from sqlalchemy.orm import join as orm_join
 
-from manybase import Database, Databases, Session
+from manybase import Database, Databases, Session, UnsupportedStatement
 from manybase.federation import staging
 
 
@@ -257,3 +257,27 @@ def test_a_subquery_within_exists_that_refers_to_a_table_around_both(pair: Pair)
     between = select(Order.id).where(Order.customer_id == Note.customer_id, Order.x.in_(listed))
     statement = select(Note.id).where(between.exists())
     assert pair.expected(statement) == pair.chosen(statement)
+
+
+def test_groups_by_whether_another_database_has_a_match(pair: Pair) -> None:
+    """Selected as it is, as a part of something, by the name of a label, or not at all."""
+    has = select(Order.id).where(Order.customer_id == Customer.id, Order.x > Customer.points).exists()
+    label = case((has, "some"), else_="none").label("label")
+    for statement in (
+        select(has, func.max(Customer.points)).group_by(has),
+        select(Customer.name, has, func.count()).group_by(Customer.name, has).order_by(has),
+        select(label, func.count()).select_from(Customer).group_by("label"),
+        select(label, func.count()).select_from(Customer).group_by(label),
+        select(label, func.count()).select_from(Customer).group_by(label.element).having(~has),
+        select(func.count()).select_from(Customer).group_by(has),
+    ):
+        assert pair.expected(statement) == pair.actual(statement, "duckdb")
+
+
+def test_subtotals_by_whether_another_database_has_a_match(pair: Pair) -> None:
+    """Refused: there the value is NULL in some rows, and what it is computed of is not."""
+    has = select(Order.id).where(Order.customer_id == Customer.id, Order.x > Customer.points).exists()
+    statement = select(has, func.count()).select_from(Customer).group_by(func.rollup(has))
+    with pytest.raises(UnsupportedStatement) as error:
+        pair.actual(statement, "duckdb")
+    assert "Compute it in a derived table, and group by its column." == error.value.advice

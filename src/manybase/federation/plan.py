@@ -24,6 +24,7 @@ class Scope:
     tables: set[int] = field(default_factory=set)  # hashes of all its FROM elements
     whole: Fragment | None = None  # one database answers all of it
     grouping: list[Any] | None = None  # the expressions of GROUP BY; empty where aggregates make one row of all
+    named: list[Any] = field(default_factory=list)  # those of them that GROUP BY refers to by a name
     rolls_up: bool = False
     in_aggregate: int = 0  # where the SELECT within it stands that is being rendered
     selects_nothing: bool = False  # EXISTS: only whether there are rows matters
