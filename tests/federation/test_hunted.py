@@ -281,3 +281,22 @@ def test_subtotals_by_whether_another_database_has_a_match(pair: Pair) -> None:
     with pytest.raises(UnsupportedStatement) as error:
         pair.actual(statement, "duckdb")
     assert "Compute it in a derived table, and group by its column." == error.value.advice
+
+
+def test_a_full_join_within_a_subquery_of_mariadb() -> None:
+    """MariaDB has none: it is left to the executor, also as a derived table, and as the whole of a subquery."""
+    full = select(Order.customer_id).select_from(join(Order, Item, Item.order_id == Order.id, full=True))
+    table = full.where(Order.x == 1).subquery()
+    databases = Databases(
+        Database("here", "sqlite://", models=Here), Database("there", "mysql+pymysql://nowhere/there", models=There)
+    )
+    with Session(databases) as session:
+        for statement in (
+            select(Customer.id, Note.id).where(Customer.id.in_(full.where(Order.id > Note.id))),
+            select(Customer.id, table.c.customer_id).join(table, table.c.customer_id == Customer.id),
+            select(Customer.id).where(Customer.id.in_(full)),
+            select(Customer.id).join(Order, (Order.customer_id == Customer.id) & Order.id.in_(full)),
+        ):
+            explained = session.explain(statement)
+            assert "FULL" in (explained.sql or "")
+            assert [] == [each.sql for each in explained.fragments if "FULL" in each.sql]

@@ -85,7 +85,7 @@ class Answering:
         )
 
     def _owners(self, select: Any) -> frozenset[str] | None:
-        """The databases that own every table of a subquery; None where no single one does, or nobody can tell."""
+        """The databases that own every table of a subquery, and know what it says; None where none does, or can be told."""
         if internals.has_criteria(self.compile_state) and any(
             isinstance(each, SelectBase) and internals.is_orm(each) for each in visitors.iterate(select)
         ):
@@ -93,7 +93,9 @@ class Answering:
         if internals.is_for_update(select):
             return None
         owners: Any = self.dialect.router.candidates(select)
-        return None if isinstance(owners, Across) or not owners else owners
+        if isinstance(owners, Across):
+            return None
+        return frozenset(each for each in owners if is_known_to(self.dialect.backends[each], select)) or None
 
     def _answers(self, database: str, select: Any) -> bool:
         owners = self._owners(select)

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Grouping,
     Integer,
     Interval,
+    Join,
     Label,
     Over,
     SelectBase,
@@ -70,6 +71,7 @@ LACKING = {
     "mysql": frozenset("age date_part date_trunc split_part string_agg".split()),  # noqa: SIM905
 }
 LACKING["mariadb"] = LACKING["mysql"]
+WITHOUT_FULL = ("mysql", "mariadb")  # without FULL JOIN
 COMPARISONS = frozenset({operators.eq, operators.ne, operators.lt, operators.le, operators.gt, operators.ge})
 ARITHMETIC = frozenset(
     {operators.add, operators.sub, operators.mul, operators.truediv, operators.floordiv, operators.mod}
@@ -159,6 +161,8 @@ def is_known_to(backend: str, clause: ClauseElement) -> bool:
         return True
     for each in visitors.iterate(clause):
         if isinstance(each, FunctionElement) and name_of(each) in LACKING[backend]:
+            return False
+        if isinstance(each, Join) and each.full and backend in WITHOUT_FULL:
             return False
         if isinstance(each, BinaryExpression) and each.operator in (operators.add, operators.sub):
             sides = (each.left.type, each.right.type)
