@@ -85,7 +85,7 @@ class Answering:
         )
 
     def _owners(self, select: Any) -> frozenset[str] | None:
-        """The databases that own every table of a subquery, and know what it says; None where none does, or can be told."""
+        """The databases that own every table of a subquery, and know what it says; None where there is none."""
         if internals.has_criteria(self.compile_state) and any(
             isinstance(each, SelectBase) and internals.is_orm(each) for each in visitors.iterate(select)
         ):
