@@ -59,6 +59,7 @@ class Order(There):
     id: Mapped[int] = mapped_column(primary_key=True)
     customer_id: Mapped[int]
     name: Mapped[str]
+    note: Mapped[str | None]
     paid: Mapped[bool | None]
     x: Mapped[int | None]
     y: Mapped[int | None]
@@ -80,7 +81,7 @@ def rows() -> list[Any]:
         Note(id=1, customer_id=1),
         Note(id=2, customer_id=2),
         Order(id=11, customer_id=1, name="a\0b", paid=True, x=7, y=8),
-        Order(id=12, customer_id=1, name="c", paid=None, x=1, y=8),
+        Order(id=12, customer_id=1, name="c", note="c", paid=None, x=1, y=8),
         Order(id=13, customer_id=2, name="e", paid=False, x=1, y=None),
         Item(id=21, order_id=11),
         Item(id=22, order_id=11),
@@ -300,3 +301,48 @@ def test_a_full_join_within_a_subquery_of_mariadb() -> None:
             explained = session.explain(statement)
             assert "FULL" in (explained.sql or "")
             assert [] == [each.sql for each in explained.fragments if "FULL" in each.sql]
+
+
+class Worded(TypeDecorator[Any]):
+    """Has a word for NULL."""
+
+    impl = String(20)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> Any:
+        return value
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        return "nothing" if value is None else value
+
+
+@executors
+def test_what_a_type_makes_of_null(pair: Pair, executor: str) -> None:
+    """Also of the NULLs of an outer join, and of what is computed; what is computed has NULL, not what it makes of it."""
+    label = type_coerce(Order.note, Worded)
+    joined = select(Customer.id, Order.id, label).outerjoin_from(Customer, Order, Customer.id == Order.customer_id)
+    for statement in (
+        joined,
+        joined.where(label.is_(None) | (Customer.id == 1)),
+        joined.where(func.coalesce(Order.x, Customer.points) > 0).order_by(Customer.id, Order.id).limit(3),
+        joined.union_all(joined),
+    ):
+        assert pair.expected(statement) == pair.actual(statement, executor)
+
+
+def test_what_a_type_makes_of_null_in_a_list_of_rows_that_streams(pair: Pair) -> None:
+    label = type_coerce(Order.note, Worded)
+    statement = select(Customer.id, label).outerjoin_from(Customer, Order, Customer.id == Order.customer_id)
+    with Session(pair.databases) as session:
+        found = [tuple(row) for row in session.execute(statement, execution_options={"yield_per": 1})]
+
+    assert pair.expected(statement) == sorted(found, key=repr)
+
+
+def test_what_a_type_makes_of_null_where_duckdb_aggregates(pair: Pair) -> None:
+    label = type_coerce(Order.note, Worded)
+    joined = select(Customer.name, func.max(label), func.count(label)).outerjoin_from(
+        Customer, Order, (Customer.id == Order.customer_id) & (Customer.points < Order.x)
+    )
+    statement = joined.group_by(Customer.name)
+    assert pair.expected(statement) == pair.actual(statement, "duckdb")

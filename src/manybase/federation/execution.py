@@ -6,8 +6,11 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Dialect
+
 from manybase.errors import UnsupportedStatement
 from manybase.federation import log
+from manybase.federation.absent import filled, is_own
 from manybase.federation.limits import Federation
 from manybase.federation.measuring import Measured
 from manybase.federation.reading import Rows
@@ -47,8 +50,17 @@ class Execution:
                 from manybase.federation.duckdb.executor import run
 
                 chunks = run(self, sql, parameters)
-        self._rows = itertools.chain.from_iterable(self.measured.start(chunks))
+        self._rows = itertools.chain.from_iterable(self.measured.start(self.filled(chunks)))
         return [(f"c{number}", None, None, None, None, None, None) for number in range(len(self.plan.types))]
+
+    def filled(self, chunks: Iterator[Rows]) -> Iterator[Rows]:
+        """The rows, with what the types of their columns make of NULL."""
+        session, homes = self.staging.session, dict[int, Dialect]()
+        for place, (type_, origin) in enumerate(zip(self.plan.types, self.plan.origins, strict=True)):
+            dialect = session.databases.bind(origin.database, asyncio=session._asyncio).dialect
+            if is_own(type_, dialect):
+                homes[place] = dialect
+        return filled(chunks, self.plan.types, homes) if homes else chunks
 
     def fetchone(self) -> tuple[Any, ...] | None:
         return next(self._rows, None)

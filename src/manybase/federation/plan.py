@@ -39,6 +39,7 @@ class Plan:
     kept: list[Any] = field(default_factory=list)  # those SELECTs, so that no other takes their identity
     root: Any = None  # the statement, or the SELECT that it is
     types: list[Any] = field(default_factory=list)  # of the result
+    origins: list[Fragment] = field(default_factory=list)  # where the columns of the result come from; any, if several
     carried: list[int] = field(default_factory=list)  # the columns of the result that nothing computes with
     carried_outputs: set[Output] = field(default_factory=set)
     program: Any = None  # of the executor in plain Python, where it does all that is left

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import CursorResult
 
 from manybase.federation import internals
+from manybase.federation.absent import null_kept
 
 Rows: TypeAlias = "list[tuple[Any, ...]]"
 CHUNK = 10_000
@@ -19,7 +20,7 @@ def chunks(result: CursorResult[Any], types: list[Any], size: int = CHUNK) -> It
     if cursor is None or cursor.description is None:
         return
     processors = [
-        context.get_result_processor(type_, described[0], described[1])
+        null_kept(context.get_result_processor(type_, described[0], described[1]), type_, context.dialect)
         for type_, described in zip(types, cursor.description, strict=True)
     ]
     used = [(position, process) for position, process in enumerate(processors) if process is not None]
