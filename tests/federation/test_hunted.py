@@ -318,7 +318,7 @@ class Worded(TypeDecorator[Any]):
 
 @executors
 def test_what_a_type_makes_of_null(pair: Pair, executor: str) -> None:
-    """Also of the NULLs of an outer join, and of what is computed; what is computed has NULL, not what it makes of it."""
+    """Also of the NULLs of an outer join, and of what is computed; that is computed with NULL."""
     label = type_coerce(Order.note, Worded)
     joined = select(Customer.id, Order.id, label).outerjoin_from(Customer, Order, Customer.id == Order.customer_id)
     for statement in (
