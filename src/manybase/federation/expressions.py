@@ -249,6 +249,8 @@ def is_false_for_null(clause: ClauseElement, tables: Iterable[int]) -> bool:
         return null_for_null(inner.left, tables)
     if isinstance(inner, BooleanClauseList) and inner.operator is operators.or_:
         return all(is_false_for_null(each, tables) for each in inner.clauses)
+    if isinstance(inner, BooleanClauseList) and inner.operator is operators.and_:
+        return any(is_false_for_null(each, tables) for each in inner.clauses)
     return null_for_null(inner, tables)
 
 
