@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +25,12 @@ from sqlalchemy.sql import visitors
 from manybase.errors import FederationLimit
 from manybase.federation import internals
 from manybase.federation.estimates import estimated_rows
-from manybase.federation.fragments import Fragment
+from manybase.federation.fragments import Fragment, keys_of
 from manybase.federation.keys import Sending, sending, usable
 from manybase.federation.limits import Federation
 from manybase.federation.plan import Plan
-from manybase.federation.reading import Rows, chunks
+from manybase.federation.reading import CHUNK, Rows, chunks
+from manybase.federation.sizes import estimated_size
 from manybase.federation.together import Job, bounded, run_together
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 WHOLE, FILTERED, ALL, REDUCED = 0, 10_000, 1_000_000, 0.05  # rows of which nothing is known, and a share of them
 FIRST = "first_rows"
 STREAMED = {"stream_results": True}
-FEW = 1_000  # keys; what they bring may be had at once
+FEW = 1_000  # keys; what they bring may be had at once, if it is not more than
+AT_MOST = CHUNK  # rows
 GIVEN = "given_"  # what the names of parameters begin with that the statement brings
 
 
@@ -68,7 +69,10 @@ class Fetched:
 
 @dataclass(eq=False, slots=True)
 class Part:
-    """A statement about to run. ``streams``: its rows may be too many to be had at once."""
+    """A statement about to run. ``streams``: its rows may be too many to be had at once.
+
+    ``again`` runs where it brings ``AT_MOST`` rows: there are more, and a driver would have had them all at once.
+    """
 
     connection: Connection
     statement: Any
@@ -76,9 +80,20 @@ class Part:
     types: list[Any]
     streams: bool
     keys: int | None
+    again: Part | None = None
 
     def chunks(self, ran: list[str]) -> Iterator[Rows]:
         """Its rows; what is sent is added to those that ``ran``."""
+        if self.again is None:
+            yield from self.all_chunks(ran)
+            return
+        found = [row for chunk in self.all_chunks(ran) for row in chunk]
+        if len(found) < AT_MOST:
+            yield found
+        else:
+            yield from self.again.chunks(ran)
+
+    def all_chunks(self, ran: list[str]) -> Iterator[Rows]:
         options: Any = STREAMED if self.streams else None
         result = self.connection.execute(self.statement, self.parameters, execution_options=options)
         ran.append(str(result.context.compiled))
@@ -152,7 +167,7 @@ class Staging:
         self.history.append(fetched)
         if part is not None:
             prepared = prepared_as(self.plan, statement, part.types)
-            part.statement, part.streams = prepared.statement, False
+            part.statement, part.streams, part.again = prepared.statement, False, None
             part.parameters = {GIVEN + name: self.values[name] for name in prepared.names} | parameters
             self.run((fetched, part))
         return fetched
@@ -225,11 +240,15 @@ class Staging:
         few = (
             fragment.is_small
             or (fragment.answers is not None and bool(active))
-            or (fewest is not None and fewest <= FEW)
             or (limit is not None and limit <= FEW)
+            or any(len(keys) <= FEW and is_unique(fragment, sent) for sent, keys in active)
         )
-        streams = connection.dialect.name != "sqlite" and not few
-        return Part(connection, prepared.statement, parameters, prepared.types, streams, fewest)
+        lasting = connection.dialect.name == "sqlite" and not connection.dialect.is_async  # reads as it is asked
+        part = Part(connection, prepared.statement, parameters, prepared.types, not few and not lasting, fewest)
+        if not part.streams or limit is not None or fewest is None or fewest > FEW:
+            return part
+        first = self.prepared(fragment, tuple(sent for sent, _ in active), at_most=True).statement
+        return Part(connection, first, parameters, prepared.types, False, fewest, part)
 
     def keys(self, fragment: Fragment, dialect: Dialect) -> Iterator[tuple[Sending, list[Any]]]:
         for number, reducer in enumerate(fragment.reducers):
@@ -242,12 +261,17 @@ class Staging:
             if keys is not None and len(keys) <= sent.most:
                 yield sent, keys
 
-    def prepared(self, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False) -> Prepared:
+    def prepared(
+        self, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False, at_most: bool = False
+    ) -> Prepared:
         """The SELECT that brings a fragment; made once, so that SQLAlchemy compiles it once."""
-        key = (fragment, first, *(each.name for each in sent))  # others may have had its number
+        key = (fragment, first, at_most, *(each.name for each in sent))  # others may have had its number
         made: Prepared | None = self.plan.prepared.get(key)
         if made is None:
-            made = self.plan.prepared[key] = prepare(self.plan, fragment, sent, first=first)
+            made = prepare(self.plan, fragment, sent, first=first)
+            if at_most:
+                made = replace(made, statement=made.statement.limit(AT_MOST))
+            self.plan.prepared[key] = made
         return made
 
     def count(self, fragment: Fragment, rows: Rows) -> int:
@@ -332,6 +356,12 @@ def needed(statement: Any) -> list[str]:
     return [key.removeprefix(GIVEN) for key in dict.fromkeys(found) if key.startswith(GIVEN)]
 
 
+def is_unique(fragment: Fragment, sent: Sending) -> bool:
+    """Whether each of these keys brings one row at most."""
+    inner = fragment.reducers[int(sent.name.removeprefix("keys_"))].inner
+    return len(fragment.sources) == 1 and {getattr(inner, "name", None)} in keys_of(fragment.sources[0])
+
+
 def independent(fragments: Sequence[Fragment]) -> list[Fragment]:
     """The first of them, and others of other databases that it cannot reduce."""
     batch: list[Fragment] = []
@@ -362,11 +392,3 @@ def expected(fragment: Fragment, done: list[Fragment]) -> float:
     if rows is None:
         rows = 1 if fragment.is_small else FILTERED if fragment.where else ALL
     return rows * REDUCED if any(reducer.outer in done for reducer in fragment.reducers) else rows
-
-
-def estimated_size(rows: Rows) -> int:
-    """In bytes, from some of them."""
-    if not rows:
-        return 0
-    sample = rows[:: max(1, len(rows) // 20)]
-    return sum(sys.getsizeof(row) + sum(map(sys.getsizeof, row)) for row in sample) * len(rows) // len(sample)
