@@ -19,7 +19,7 @@ FLOORS = [
     "wire",
     "ownership replicas replication routing tables twophase",
     "connecting decision engines openings sharing tenant_engines",
-    "atomic attaching commit coordinators enlisted federation journals participants prepared_slots reading recovery "
+    "atomic attaching commit coordinators enlisted federation journals participants parts prepared_slots reading recovery "
     "search_path sequence serving tenancy untransactional",
     "session",
     "aio",

@@ -22,6 +22,7 @@ class Directory:
 
     asks = False
     believed = 60.0
+    lists = True  # whether it can tell all tenants
 
     def find(self, tenant: str, databases: Any, *, asyncio: bool) -> Found:
         """The shard of a tenant, None where it needs none, or ``NOBODY``."""
@@ -117,6 +118,7 @@ class TenantDirectory(Directory):
         self._names = names
         self._add = add
         self._remove = remove
+        self.lists = names is not None
         self.believed = believed
 
     def find(self, tenant: str, databases: Any, *, asyncio: bool) -> Found:

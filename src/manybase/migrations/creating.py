@@ -15,6 +15,7 @@ from manybase.errors import MigrationFailed
 from manybase.migrations.environments import Target
 from manybase.migrations.failures import cause
 from manybase.participants import MYSQL, is_volatile
+from manybase.parts import base_of
 from manybase.recovering import is_needed, relevant
 from manybase.wire import mysql_code, sqlstate
 
@@ -96,7 +97,9 @@ def create_folder(url: URL) -> bool:
 
 def keep_decisions(databases: Databases, target: Target) -> None:
     """The table in which atomic commits are decided, made ahead: the application may not be allowed to, later."""
-    if not is_needed(databases) or target.name not in relevant(databases):
+    if not is_needed(databases) or base_of(target.name) not in relevant(databases):
+        return
+    if target.part is not None and target.part.schema is not None:  # they are kept where its engine connects
         return
     if target.dialect not in (*MYSQL, "postgresql", "sqlite"):
         return
