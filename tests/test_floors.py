@@ -20,10 +20,10 @@ FLOORS = [
     "ownership replicas replication routing tables twophase",
     "connecting decision engines openings sharing tenant_engines",
     "atomic attaching commit coordinators enlisted federation journals participants parts prepared_slots reading recovery "
-    "search_path sequence serving tenancy untransactional",
+    "search_path sequence servers serving tenancy untransactional",
     "session",
     "aio",
-    "doctor health migrations pending recovering replica_health testing watching",
+    "doctor health lifecycle migrations pending recovering replica_health testing watching",
     "__init__ cli fastapi",
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}

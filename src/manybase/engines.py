@@ -323,6 +323,14 @@ class Databases:
                 if self._used[engine] <= due:
                     self._close(name, asyncio=asyncio)
 
+    def close_tenant(self, name: str, *, asyncio: bool = False) -> None:
+        """Close the engine of a tenant's part that is to be dropped; under asyncio, that of the running event loop."""
+        with self._lock:
+            if AT in name and name in (self._engines_of_loop() if asyncio else self._engines):
+                self._close(name, asyncio=asyncio)
+            if not asyncio:
+                self._aside.pop(name, None)
+
     def _unused(self, *, asyncio: bool) -> list[tuple[str, Engine]]:
         """The tenant engines that nobody uses, the least recently used one first."""
         engines: list[tuple[str, Engine]]

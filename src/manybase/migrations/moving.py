@@ -178,6 +178,7 @@ def setup(
 
     def create(target: Target) -> bool:
         missing = creating.create_missing(databases, target.name, asyncio=target.asyncio)
+        missing = creating.create_schema(target) or missing
         creating.keep_decisions(databases, target)
         return missing
 

@@ -1,0 +1,30 @@
+"""Servers: a connection to the server of a database beside that database, to make one, drop one, or look around."""
+
+from __future__ import annotations
+
+from sqlalchemy import URL, Engine
+
+from manybase.connecting import make_async_engine, make_engine, unpooled
+from manybase.database import Database
+from manybase.engines import Databases
+
+MAINTENANCE = "postgres"  # the database of PostgreSQL that is there to connect to
+
+
+def engine_for(databases: Databases, database: Database, *, asyncio: bool) -> Engine:
+    """One that keeps no connection, and commits each statement by itself."""
+    options = {**unpooled(databases.options_of(database.name)), "isolation_level": "AUTOCOMMIT"}
+    if asyncio:
+        return make_async_engine(database, options).sync_engine
+    openings = databases.openings
+    engine = make_engine(database, options, wrap=None if openings is None else openings.counting)
+    if openings is not None:
+        openings.watch(engine)
+    return engine
+
+
+def server_of(database: Database, url: URL) -> Database:
+    """The same server without that database."""
+    return database.elsewhere(
+        database.name, url.set(database=MAINTENANCE if url.get_backend_name() == "postgresql" else "")
+    )
