@@ -19,8 +19,8 @@ FLOORS = [
     "wire",
     "ownership replicas replication routing tables twophase",
     "connecting decision engines openings sharing tenant_engines",
-    "atomic attaching commit coordinators enlisted federation journals participants parts prepared_slots reading recovery "
-    "search_path sequence servers serving tenancy untransactional",
+    "atomic attaching commit coordinators enlisted federation journals participants parts prepared_slots reading "
+    "recovery search_path sequence servers serving tenancy untransactional",
     "session",
     "aio",
     "doctor health lifecycle migrations pending recovering replica_health testing watching",

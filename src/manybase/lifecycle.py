@@ -141,10 +141,11 @@ async def adrop_tenant(
 
 def losses(databases: Databases, tenant: str, *, shard: str | None = None, database: str | None = None) -> list[Loss]:
     """What ``drop_tenant`` would drop. Changes nothing."""
-    found = []
-    for part in to_drop(databases, tenant, shard, looked_up(databases, tenant, database, asked)):
-        found.append(in_part(databases, part, lost) if is_own(databases, part) else Loss(part.name, 0, 0, shared=True))
-    return found
+    parts = to_drop(databases, tenant, shard, looked_up(databases, tenant, database, asked))
+    return [
+        in_part(databases, each, lost) if is_own(databases, each) else Loss(each.name, 0, 0, shared=True)
+        for each in parts
+    ]
 
 
 def create(
@@ -327,7 +328,8 @@ def holding(
         with locked(target, own[0], timeout):
             make(target, own[0])
             with ThreadPoolExecutor(1, thread_name_prefix="manybase tenants") as apart:  # from the loop of this one
-                return apart.submit(holding, databases, own[1:], timeout, make, then).result()
+                rest = partial(holding, databases, own[1:], timeout, make, then)
+                return apart.submit(rest).result()
 
     return in_part(databases, own[0], job)
 

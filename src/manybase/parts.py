@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.util import greenlet_spawn
 
 from manybase.database import Database
-from manybase.engines import Databases
+from manybase.engines import Databases, needs_tenant
 from manybase.errors import ConfigurationError, DirectoryUnavailable, UnknownTenant
 from manybase.tenants import AT, Placement, has_own_url, split
 
@@ -86,6 +86,29 @@ def shared_shards(databases: Databases, name: str) -> list[str]:
     if declared.schema is not None or has_own_url(declared):
         return []
     return [f"{name}{AT}{shard}" for shard in declared.shards]
+
+
+def units(databases: Databases, name: str) -> list[str]:
+    """What of a database is looked into at a time: itself, or each of its shards."""
+    if name in databases.tenants and needs_tenant(databases[name]) and databases[name].shards:
+        return [f"{name}{AT}{shard}" for shard in databases[name].shards]
+    return [name]
+
+
+def unit_of(databases: Databases, name: str) -> str:
+    """The unit that a part belongs to."""
+    part = part_of(databases, name) if name in databases else None
+    return name if part is None else part.database if part.shard is None else f"{part.database}{AT}{part.shard}"
+
+
+def is_of_many(databases: Databases, unit: str) -> bool:
+    """Whether each tenant has a database of its own there."""
+    return base_of(unit) in databases.tenants and has_own_url(databases[base_of(unit)]) and is_unit(databases, unit)
+
+
+def is_unit(databases: Databases, name: str) -> bool:
+    part = part_of(databases, name)
+    return part is None or part.tenant is None
 
 
 def chosen(
