@@ -133,10 +133,7 @@ async def adrop_tenant(
 ) -> Dropped:
     """As ``drop_tenant``, in a thread; the directory is asked in this event loop."""
     ask: Any = partial(asked_in, aio.get_running_loop())
-    dropped = await in_thread(partial(drop, databases, tenant, shard, database, lock_timeout, ask))
-    for name in dropped.parts:
-        databases.close_tenant(name, asyncio=True)
-    return dropped
+    return await in_thread(partial(drop, databases, tenant, shard, database, lock_timeout, ask))
 
 
 def losses(databases: Databases, tenant: str, *, shard: str | None = None, database: str | None = None) -> list[Loss]:
@@ -328,7 +325,7 @@ def holding(
         with locked(target, own[0], timeout):
             make(target, own[0])
             with ThreadPoolExecutor(1, thread_name_prefix="manybase tenants") as apart:  # from the loop of this one
-                rest = partial(holding, databases, own[1:], timeout, make, then)
+                rest: Callable[[], T] = partial(holding, databases, own[1:], timeout, make, then)
                 return apart.submit(rest).result()
 
     return in_part(databases, own[0], job)

@@ -35,10 +35,8 @@ def engine_for(databases: Databases, database: Database, *, asyncio: bool) -> En
     options = {**unpooled(databases.options_of(database.name)), "isolation_level": "AUTOCOMMIT"}
     if asyncio:
         return make_async_engine(database, options).sync_engine
-    openings = databases.openings
-    engine = make_engine(database, options, wrap=None if openings is None else openings.counting)
-    if openings is not None:
-        openings.watch(engine)
+    engine = make_engine(database, options, wrap=databases.bounds.wrap(tenants=False))
+    databases.bounds.watch(engine)
     return engine
 
 

@@ -184,7 +184,7 @@ def place(url: URL) -> tuple[Any, ...]:
 def connecting(databases: Databases, name: str, *, asyncio: bool) -> Iterator[Engine]:
     """An engine for a while. One in memory is that of the sessions: there is no other way to it."""
     database, options = home_of(databases, name), unpooled(databases.options_of(name))
-    own, openings = database.engine, databases.openings
+    own = database.engine
     if is_in_memory(databases, name):
         yield databases.async_engine(name).sync_engine if asyncio else databases.engine(name)
         return
@@ -193,9 +193,8 @@ def connecting(databases: Databases, name: str, *, asyncio: bool) -> Iterator[En
     elif asyncio:
         yield make_async_engine(database, options).sync_engine
     else:
-        engine = make_engine(database, options, wrap=None if openings is None else openings.counting)
-        if openings is not None:
-            openings.watch(engine)
+        engine = make_engine(database, options, wrap=databases.bounds.wrap(tenants=False))
+        databases.bounds.watch(engine)
         yield engine
 
 
