@@ -82,6 +82,11 @@ class Tenants:
             raise UnknownTenant(tenant, [database])
         return placed(declared, tenant, found)
 
+    def is_known(self, database: str, tenant: str) -> bool:
+        """Whether ``place`` needs to ask nobody."""
+        answers = self._of(database)
+        return not answers.directory.asks or not isinstance(tenant, str) or answers.known(tenant) is not None
+
     def names(self, database: str, databases: Any, *, asyncio: bool = False) -> Iterator[tuple[str, Found]]:
         """The tenants of a database and their shards, in the order of their names, as the directory lists them."""
         return self._of(database).directory.names(databases, asyncio=asyncio)
