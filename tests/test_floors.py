@@ -14,13 +14,13 @@ PACKAGE = Path(__file__).parents[1] / "src" / "manybase"
 # one floor as a whole, but for what is named with a dot.
 FLOORS = [
     "errors",
-    "answers belonging budget calling claims concurrency database directories drivers extras federation.limits forking "
-    "gid learned models packets position refusals relationships schema scope slots steps tenants unfinished watchdog "
-    "wire",
+    "answers background belonging budget calling claims concurrency database directories drivers extras "
+    "federation.limits forking gid learned models packets position refusals relationships schema scope slots steps "
+    "tenants unfinished watchdog wire",
     "ownership replicas replication routing tables twophase",
     "connecting decision engines openings sharing tenant_engines",
-    "atomic attaching commit coordinators enlisted federation journals participants prepared_slots reading recovery "
-    "search_path sequence serving tenancy untransactional",
+    "atomic attaching commit coordinators enlisted federation journals looking participants prepared_slots reading "
+    "recovery search_path sequence serving tenancy untransactional",
     "session",
     "aio",
     "doctor health migrations pending recovering replica_health testing watching",

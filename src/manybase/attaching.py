@@ -16,9 +16,9 @@ from sqlalchemy.util.concurrency import in_greenlet
 from manybase.engines import Bind, Databases
 from manybase.journals import check_journals
 from manybase.sharing import NAMES_TABLES, SCHEMAS, quoted, send, sharing, stay_in_main
+from manybase.tenants import AT
 
 SHARING = "manybase: the engine that shares a connection"  # kept with the file's own engine, lives as long as it
-DETACHES = "manybase: detaches what was attached"
 NO_ROOM = re.compile("too many attached databases|already in use")
 MAIN = {None: "main"}  # so that a table missing in the first file is not looked for in the others
 DECIDED = {"isolation_level", "schema_translate_map"}  # options that mean one connection, not several files on it
@@ -69,7 +69,7 @@ class Files:
 
     def bind(self, session: Session, name: str, engine: Bind, clause: Any, mapper: Any) -> Bind:
         """What a statement for a database connects to: its engine, or its Connection over that of the first file."""
-        if name not in self._databases.files or self._main is None or self._main[0] == name:
+        if self._main is None or self._main[0] == name or not self._is_file(name):
             return engine
         if name in self._apart or (self._asyncio and not in_greenlet()):  # outside of it, get_bind() only informs
             return engine
@@ -88,7 +88,7 @@ class Files:
 
     def begin(self, name: str | None, connection: Connection) -> None:
         """A connection began its transaction: the first one to a file is what others are attached to."""
-        if name not in self._databases.files or self.holds(connection):
+        if name is None or not self._is_file(name) or self.holds(connection):
             return
         if self._main is None or self._main[1].closed:
             self.forget()
@@ -105,6 +105,10 @@ class Files:
         self._attached.clear()  # never closed: what they hold is the first one's, and back in its pool
         self._apart.clear()
 
+    def _is_file(self, name: str) -> bool:
+        """Of a database with tenants, each part is one."""
+        return name.partition(AT)[0] in self._databases.files
+
     def _may_attach(self, session: Session, engine: Bind, clause: Any, mapper: Any) -> bool:
         assert self._main is not None
         options = self._main[1].get_execution_options()
@@ -120,7 +124,7 @@ class Files:
     def _attach(self, name: str, engine: Bind) -> Connection | None:
         assert self._main is not None
         first, main = self._main
-        alias = alias_of(name, self._databases.files)
+        alias = alias_of(name.partition(AT)[0], self._databases.files)
         share = sharing_engine(self._databases, name, engine.engine, alias, main)
         (path, *_), _ = share.dialect.create_connect_args(share.url)
         detach_on_return(main.engine.pool)
@@ -190,9 +194,8 @@ def alias_of(name: str, files: Iterable[str]) -> str:
 
 
 def detach_on_return(pool: Pool) -> None:
-    if not vars(pool).get(DETACHES):  # event.contains() goes by id(), and may mean a pool that is gone
+    if detach_files not in [*pool.dispatch.reset]:  # event.contains() goes by id(), and may mean a pool that is gone
         event.listen(pool, "reset", detach_files)
-        vars(pool)[DETACHES] = True
 
 
 def detach_files(connection: Any, record: ConnectionPoolEntry | None, state: PoolResetState) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Mapper
 
-OWNER = "_manybase_tenant"  # in the __dict__ of an object, so that it stays with one that was pickled
+# In the __dict__ of an object, so that it stays with one that was pickled. FastAPI's encoder leaves out what begins
+# with "_sa" where a route returns the object itself.
+OWNER = "_sa_manybase_tenant"
 
 
 def mark(instance: object, context: Any) -> None:

@@ -39,6 +39,7 @@ from manybase.openings import Openings, close_one_idle
 from manybase.ownership import Ownership
 from manybase.replicas import ReplicaSets
 from manybase.replication import read_only
+from manybase.replication.tracking import track
 from manybase.routing import Router
 from manybase.schema import create_tables
 from manybase.slots import BothTickets, Slots, Ticket
@@ -367,6 +368,8 @@ class Databases:
         """An engine for work beside that of the sessions: it keeps no connection, and each statement commits itself."""
         engines = self._async_aside.setdefault(loop_of_greenlet(), {}) if asyncio else self._aside
         if name not in engines:
+            if name in self.tenants and needs_tenant(self[name]):
+                raise no_tenant(name)
             if len(engines) > ASIDE:
                 del engines[next(iter(engines))]  # it keeps nothing open
             options = {**unpooled(self.options_of(name)), "isolation_level": "AUTOCOMMIT"}
@@ -439,8 +442,7 @@ class Databases:
     @cached_property
     def files(self) -> frozenset[str]:
         """The databases that are SQLite files one can attach to another; empty where there are not two of them."""
-        files = (name for name in self.names if name not in self.tenants)
-        names = frozenset(name for name in files if is_sqlite_file(self[name], self.options_of(name)))
+        names = frozenset(name for name in self.names if is_sqlite_file(self[name], self.options_of(name)))
         return names if len(names) > 1 else frozenset()
 
     @contextmanager
@@ -537,6 +539,8 @@ class Databases:
         self._names[engine] = name.partition("/")[0]
         if "/" in name:
             read_only(engine, theirs=self.declaration(name).engine is not None)
+        elif name in self.replicas:
+            track(engine, theirs=self.declaration(name).engine is not None)
         if self._takeover is not None and "/" not in name:
             self._takeover.take(name, engine)
 

@@ -16,6 +16,7 @@ from manybase.engines import Databases
 from manybase.errors import AtomicityError, ConfigurationError
 from manybase.gid import Xid
 from manybase.position import Point
+from manybase.tenants import AT
 from manybase.twophase import postgresql
 
 MYSQL = ("mysql", "mariadb")
@@ -140,7 +141,7 @@ def begins_as_xa(databases: Databases, name: str, *, asyncio: bool) -> bool:
     """Whether a transaction of this MySQL must begin as XA: whether another database would be its coordinator."""
     before = True
     for other in databases:
-        if other.name == name:
+        if other.name == name.partition(AT)[0]:
             before = False
             continue
         backend = backend_of(databases, other.name)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from threading import Event, Thread
+from threading import Event
 
 from sqlalchemy import Connection
-from sqlalchemy.util import greenlet_spawn
 
 from manybase import decision
-from manybase.concurrency import retrieve
+from manybase.background import Jobs
 from manybase.doctor import Finding, adiagnose, conclude, examine
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError
@@ -108,7 +107,7 @@ class Poller:
         self.again = AGAIN
         self.stopped = Event()
         self.warned = False
-        self.threads: dict[str, asyncio.Future[None]] = {}
+        self.jobs = Jobs(BOUND, asyncio=self.asyncio)
         self.said: set[object] = set()
 
     def wake(self) -> None:
@@ -155,7 +154,7 @@ class Poller:
             for name in this.two_phase:
                 group.create_task(self._visit(this, name))
         if full and not this.report.unreachable:
-            await self._bounded("", this.forget)
+            await self.jobs.run("", this.forget)
         if self.stopped.is_set():
             raise Stopped
         self._tell(this)
@@ -168,7 +167,7 @@ class Poller:
         if self.asyncio:
             found += await adiagnose(self.databases, timeout=BOUND)
         else:
-            await self._bounded("doctor", lambda: found.extend(self._diagnosed()))
+            await self.jobs.run("doctor", lambda: found.extend(self._diagnosed()))
         for each in found:
             if each.level != "ok" and each.topic not in ("connection", "in doubt"):
                 logger.warning("%s, %s: %s", each.database or "Together", each.topic, each.message)
@@ -179,21 +178,11 @@ class Poller:
 
     async def _visit(self, this: Visits, name: str) -> None:
         try:
-            await self._bounded(name, partial(this.visit, name))
+            await self.jobs.run(name, partial(this.visit, name))
         except Exception as error:
             this.report.unreachable.append(name)
             if not isinstance(error, (TimeoutError, Stopped)):
                 self._say(("failed", name), "Recovery failed in %r (%s).", name, type(error).__name__)
-
-    async def _bounded(self, name: str, job: Callable[[], None]) -> None:
-        async with asyncio.timeout(BOUND):
-            if self.asyncio:
-                await greenlet_spawn(job)
-                return
-            if name in self.threads and not self.threads[name].done():
-                raise TimeoutError  # since an earlier pass
-            self.threads[name] = in_thread(self.loop, job)
-            await asyncio.shield(self.threads[name])
 
     def _tell(self, this: Visits) -> None:
         report = this.report
@@ -227,26 +216,4 @@ class Poller:
         while not task.done() and self.loop.time() < until:
             task.cancel()  # again and again: a driver may take it for a lost connection
             await asyncio.wait([task], timeout=0.1)
-        if running := [each for each in self.threads.values() if not each.done()]:
-            await asyncio.wait(running, timeout=PATIENCE)
-
-
-def in_thread(loop: asyncio.AbstractEventLoop, job: Callable[[], None]) -> asyncio.Future[None]:
-    """In a thread of its own, which ends with the job."""
-    future: asyncio.Future[None] = loop.create_future()
-    future.add_done_callback(retrieve)
-
-    def work() -> None:
-        try:
-            job()
-        except BaseException as error:
-            end(partial(future.set_exception, error))
-        else:
-            end(partial(future.set_result, None))
-
-    def end(how: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(how)
-
-    Thread(target=work, name="manybase recovery", daemon=True).start()
-    return future
+        await self.jobs.wait(PATIENCE)

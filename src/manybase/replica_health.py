@@ -12,9 +12,9 @@ from typing import Literal, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from manybase import replication
 from manybase.database import Database
 from manybase.engines import Databases
+from manybase.looking import note_log, note_look
 from manybase.replicas import Replica, ReplicaSet, State
 
 T = TypeVar("T")
@@ -65,16 +65,3 @@ def described(replica: Replica) -> ReplicaHealth:
     seconds = None if replica.lag_seconds is None else round(replica.lag_seconds, 3)
     role: Literal["replica"] | None = None if replica.state in ("promoted", "stranger") else "replica"
     return ReplicaHealth(replica.name, role, replica.state, seconds, replica.lag, replica.in_use)
-
-
-def note_log(replicas: ReplicaSet, connection: Connection) -> None:
-    """Where the log of the primary stands."""
-    now = time.monotonic()
-    point = replication.log_of(connection)
-    if point is not None:
-        replicas.log.note(point, now)
-
-
-def note_look(replicas: ReplicaSet, replica: Replica, connection: Connection) -> None:
-    """What a replica says of itself."""
-    replica.note(replication.look(connection), replicas.log, replicas.max_lag, time.monotonic())

@@ -8,8 +8,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
-from weakref import WeakSet
+from typing import Literal, Protocol
 
 from manybase.database import Database
 from manybase.position import Gtids, Point, Wal
@@ -238,6 +237,8 @@ class ReplicaSet:
         Once one has been waited for in vain, only those do.
         """
         candidates = [each for each in self.replicas if each.serves and each not in without]
+        if not without and len(candidates) == 1:
+            return candidates[0]
         if point is not None:
             have = [each for each in candidates if any(point.is_in(done) for done in each.replayed.values())]
             candidates = have if have or any(each.serves for each in without) else candidates
@@ -264,7 +265,6 @@ class ReplicaSets(Mapping[str, ReplicaSet]):
         self._databases = databases
         self.simulated: dict[str, Simulation] = {}  # by tests
         self.watched = 0  # background tasks that look
-        self.refusing: WeakSet[Any] = WeakSet()  # engines that refuse writes
         self.refused_positions = 0  # that a client sent, and nobody here had signed
         self.forget_connections()
 

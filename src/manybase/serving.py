@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio as aio
 import time
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.util import await_only
 
 from manybase import packets, replication
 from manybase.concurrency import Uninterrupted
 from manybase.engines import Databases
-from manybase.errors import NoReplica
+from manybase.errors import NoReplica, ReadOnlyError
+from manybase.looking import look_beside
 from manybase.position import NOWHERE, OnPrimary, Point, Position
-from manybase.reading import REPLICA, refusing
+from manybase.reading import REPLICA, may_write, refusing
 from manybase.replicas import LOOK_EVERY, Replica, ReplicaSet
 from manybase.replication import postgresql
 from manybase.wire import is_over, sqlstate, wrapped
@@ -43,27 +43,43 @@ class Serving:
         self._connections: dict[str, Connection] = {}
         self._in_use: list[Replica] = []
         self._begun: set[Connection] = set()
+        self._unknown: set[str] = set()  # databases to which somebody may send what nobody has seen
 
     def connection(self, name: str) -> Connection:
         """The one connection to a database in this transaction."""
-        given = self._connections.get(name)
-        if given is not None and not given.closed:
-            return given
+        connection = self._connections.get(name)
+        if connection is None or connection.closed:
+            connection = self._connections[name] = self._connect_to(name)
+        if name in self._unknown:
+            self._watch(connection)
+        return connection
+
+    def note_write(self, name: str, clause: Any) -> None:
+        """What is about to run is not proven to read only. ``ReadOnlyError`` where it shows that it does not.
+
+        Without a clause, somebody wants the connection for what is not known yet.
+        """
+        if clause is None:
+            self._unknown.add(name)
+        elif may_write(clause, locks=True):
+            raise ReadOnlyError(REPLICA)
+
+    def _connect_to(self, name: str) -> Connection:
         connection = None
         if name in self._databases.replicas.simulated:
             connection = self._of_simulated(name)
         elif name in self._databases.replicas:
             connection = self._of_replica(name)
-        if connection is None:
-            connection = self._of_primary(name)
-        self._connections[name] = connection
-        return connection
+        return connection or self._of_primary(name)
 
     def holds(self, connection: Connection) -> bool:
         return connection in self._connections.values()
 
     def release(self) -> None:
         """The transaction has ended: the connections go back to their pools."""
+        self._unknown.clear()
+        if not self._connections and not self._begun:
+            return
         connections, self._connections = self._connections, {}
         begun, self._begun = self._begun, set()
         in_use, self._in_use = self._in_use, []
@@ -71,23 +87,22 @@ class Serving:
             replica.in_use -= 1
         for connection in connections.values():
             if not connection.closed:
-                with suppress(DBAPIError):
-                    replication.end_read_only(connection)
+                replication.end_read_only(connection)
                 if connection in begun and not connection.in_transaction():
                     is_over(connection)  # the pool need not roll back once more
                 connection.close()
 
-    def begin(self, connection: Connection) -> None:
-        """A connection of this session has begun; it refuses writes, as the engines of replicas do anyway."""
+    def begin(self, connection: Connection, *, hooked: bool) -> None:
+        """A connection of this session has begun. ``hooked``: somebody else has got hold of it, and may write."""
         self._begun.add(connection)
-        if connection.engine not in self._databases.replicas.refusing and not vars(connection).get(REFUSES):
+        if hooked or not self.holds(connection):
+            self._watch(connection)
+
+    def _watch(self, connection: Connection) -> None:
+        """Refuse the writes that are sent to the connection itself: those of the session are known before they go."""
+        if not vars(connection).get(REFUSES):
             vars(connection)[REFUSES] = True  # one that is shared may come again, with a savepoint
             event.listen(connection, "before_execute", refusing(REPLICA, self._databases.router, locks=True))
-
-    def _refuse_writes_of(self, engine: Engine) -> None:
-        if engine not in self._databases.replicas.refusing:
-            self._databases.replicas.refusing.add(engine)
-            event.listen(engine, "before_execute", refusing(REPLICA, self._databases.router, locks=True))
 
     def _of_replica(self, name: str) -> Connection | None:
         """None where the primary is to serve. Raises ``NoReplica`` where it is not to, and nobody else can."""
@@ -141,9 +156,7 @@ class Serving:
         except GONE:
             replica.note_failure(time.monotonic())
             return None
-        if self._databases.declaration(replica.name).engine is None:
-            self._refuse_writes_of(connection.engine)
-        else:  # others may use it for what they like
+        if self._databases.declaration(replica.name).engine is not None:  # others may use it for what they like
             replication.begin_read_only(connection)
         return connection
 
@@ -163,6 +176,8 @@ class Serving:
 
     def _check(self, connection: Connection, replicas: ReplicaSet, replica: Replica, point: Point | None) -> bool:
         """Whether it is fit to serve, and has replayed the point."""
+        if knows(connection, replica, point):
+            return True
         try:
             return Check(self, connection, replicas, replica, point).passes()
         except Exception as error:
@@ -193,8 +208,19 @@ class Serving:
                 raise steps.interruption
 
 
+def knows(connection: Connection, replica: Replica, point: Point | None) -> bool:
+    """Whether nothing need be asked: this server was looked at lately, and has replayed the point."""
+    now, info = time.monotonic(), connection.info
+    instance = info.get(replication.INSTANCE)
+    if instance is None or now - replica.looked > LOOK_EVERY:
+        return False
+    if point is not None and not point.is_in(replica.replayed.get(instance[0])):
+        return False
+    return now - info.get(CHECKED, 0.0) <= LOOK_EVERY or replication.tells_when_gone(connection)
+
+
 class Check:
-    """What is asked of one replica before it serves a transaction: nothing where it is known, else in one packet."""
+    """What is asked of one replica before it serves a transaction where that is not known, in one packet if it can."""
 
     def __init__(
         self, serving: Serving, connection: Connection, replicas: ReplicaSet, replica: Replica, point: Point | None
@@ -212,9 +238,7 @@ class Check:
             return self._look(now)
         if self.point is not None and not self.point.is_in(self.replica.replayed.get(instance)):
             return self._ask(replication.begin_statement(self.connection))
-        long_ago = now - self.connection.info.get(CHECKED, 0.0) > LOOK_EVERY
-        if long_ago and not replication.tells_when_gone(self.connection):
-            self._replayed(None)
+        self._replayed(None)  # whether the server is there at all
         return True
 
     def _look(self, now: float) -> bool:
@@ -290,24 +314,3 @@ class Check:
     def _declared_level(self) -> str | None:
         found = self.serving._databases.options_of(self.replica.name).get("isolation_level")
         return found if isinstance(found, str) else None
-
-
-def look_beside(databases: Databases, replicas: ReplicaSet, replica: Replica, *, asyncio: bool) -> None:
-    """Look at one replica on a connection of its own, and note what it says."""
-    now = time.monotonic()
-    try:
-        with databases.beside(replica.name, asyncio=asyncio) as connection:
-            found = replication.look(connection)
-    except Exception:  # whatever it is, nobody should be sent there
-        replica.note_failure(now)
-        return
-    replica.note(found, replicas.log, replicas.max_lag, time.monotonic())
-
-
-def look_at_primary(databases: Databases, replicas: ReplicaSet, *, asyncio: bool) -> None:
-    """Note where the log of the primary stands; that it does not answer is no reason to say anything about replicas."""
-    with suppress(Exception), databases.beside(replicas.database, asyncio=asyncio) as connection:
-        now = time.monotonic()
-        point = replication.log_of(connection)
-        if point is not None:
-            replicas.log.note(point, now)

@@ -18,7 +18,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 from manybase.attaching import Files
 from manybase.engines import Bind, Databases
 from manybase.enlisted import Enlisted
-from manybase.errors import ConfigurationError
+from manybase.errors import ConfigurationError, UnknownDatabase
 from manybase.federation.binding import federated_bind, is_federated, serve
 from manybase.federation.explanation import Explanation
 from manybase.position import NOWHERE, Position
@@ -30,6 +30,7 @@ from manybase.slots import BothTickets, Ticket
 from manybase.tenancy import Tenancy
 
 NO_OPTIONS: dict[str, Any] = {}
+ROLES = get_args(Role)
 DECLARED_ONLY = (
     "A manybase session takes the declared databases: Session(databases, ...). An existing engine is declared too: "
     "Database(name, engine=engine)."
@@ -78,7 +79,9 @@ class Session(SQLAlchemySession):
         check_role(role, after)
         if tenant is not None:
             databases.tenants.check(tenant, database)
-        self.scope = scope_of(None if database is None else databases[database].name, atomic, role, tenant)
+        if database is not None and database not in databases.names:  # a part of one, such as "crm@acme", neither
+            raise UnknownDatabase(database, databases.names)
+        self.scope = scope_of(database, atomic, role, tenant)
         self._asyncio = asyncio
         self._tenancy = Tenancy(databases, tenant, asyncio=asyncio) if databases.tenants else None
         self._ticket = ticket
@@ -231,7 +234,11 @@ class Session(SQLAlchemySession):
             return candidates
         if self._tenancy is not None:
             name = self._tenancy.place(name)
-        if (self._is_atomic or self.databases.replicas) and not isinstance(candidates, ReadBy):
+        if isinstance(candidates, ReadBy):
+            return name
+        if self._serving is not None:
+            self._serving.note_write(name, clause)
+        elif self._is_atomic or self.databases.replicas:
             self._enlisted.note_write(name, clause, mapper)
         return name
 
@@ -303,7 +310,7 @@ def note_participant(session: Session, transaction: SessionTransaction, connecti
     if session._tenancy is not None:
         session._tenancy.begin(connection)
     if session._serving is not None:
-        session._serving.begin(connection)
+        session._serving.begin(connection, hooked=len(session.dispatch.after_begin) > 1)
     elif transaction.parent is None and connection not in session._foreign:
         session._enlisted.begin(connection, hooked=len(session.dispatch.after_begin) > 1)
 
@@ -328,7 +335,8 @@ def note_commit(session: Session) -> None:
 @event.listens_for(Session, "after_transaction_end")
 def forget_transaction(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        session._enlisted.forget()
+        if session._serving is None:
+            session._enlisted.forget()
         session._foreign.clear()
         session._release_connections()
 
@@ -339,8 +347,8 @@ def scope_of(database: str | None, atomic: bool, role: Role, tenant: str | None)
 
 
 def check_role(role: str, after: object) -> None:
-    if role not in get_args(Role):
-        raise ConfigurationError(f"role is one of {', '.join(map(repr, get_args(Role)))}.")
+    if role not in ROLES:
+        raise ConfigurationError(f"role is one of {', '.join(map(repr, ROLES))}.")
     if after is not None and not isinstance(after, Position):
         raise ConfigurationError("after= takes a Position: session.position, or Position.parse(text).")
 

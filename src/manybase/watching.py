@@ -11,11 +11,11 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from sqlalchemy import Connection
-from sqlalchemy.util import greenlet_spawn
 
+from manybase.background import Jobs
 from manybase.engines import Databases
-from manybase.recovering import in_thread, served
-from manybase.replica_health import note_log, note_look
+from manybase.looking import note_log, note_look
+from manybase.recovering import served
 from manybase.replicas import LOOK_EVERY, Replica, ReplicaSet
 from manybase.serving import LOOK_TIMEOUT
 
@@ -51,7 +51,7 @@ class Watcher:
         names = [name for each in databases.replicas.values() for name in (each.database, *each.states)]
         self.asyncio = served(databases, names, asyncio=True)
         self.kept: dict[str, Connection] = {}
-        self.threads: dict[str, asyncio.Future[None]] = {}
+        self.jobs = Jobs(LOOK_TIMEOUT, asyncio=self.asyncio)
         self.states: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -73,16 +73,8 @@ class Watcher:
 
     async def _ask(self, name: str, question: Callable[[Connection], None]) -> bool:
         """Whether it has answered in time."""
-        job = partial(self._on_kept, name, question)
         try:
-            async with asyncio.timeout(LOOK_TIMEOUT):
-                if self.asyncio:
-                    await greenlet_spawn(job)
-                elif name in self.threads and not self.threads[name].done():
-                    return False  # since the last time
-                else:
-                    self.threads[name] = in_thread(asyncio.get_running_loop(), job)
-                    await asyncio.shield(self.threads[name])
+            await self.jobs.run(name, partial(self._on_kept, name, question))
         except Exception:
             return False
         return True
@@ -111,12 +103,8 @@ class Watcher:
         while not task.done():
             task.cancel()
             await asyncio.wait([task], timeout=0.1)
-        if running := [each for each in self.threads.values() if not each.done()]:
-            await asyncio.wait(running, timeout=PATIENCE)
+        await self.jobs.wait(PATIENCE)
         kept, self.kept = self.kept, {}
-        for connection in kept.values():
+        for name, connection in kept.items():
             with suppress(Exception):
-                if self.asyncio:
-                    await greenlet_spawn(connection.close)
-                else:
-                    await in_thread(asyncio.get_running_loop(), connection.close)
+                await self.jobs.run(name, connection.close)

@@ -114,6 +114,48 @@ def test_round_trips(on_postgresql: Pair[Streaming]) -> None:
     assert (1, 3, 3) == (commit, asked, known)  # BEGIN, SELECT, ROLLBACK
 
 
+@every_driver
+def test_round_trips_of_commit(on_mariadb: Pair[ByGtid], driver: Driver) -> None:
+    """MariaDB tells the GTID in its answer to COMMIT: none is added. One driver does not show it, and asks, after a
+    ping: its cursors do that.
+    """
+
+    def body(session: Session) -> tuple[int, Point | None, Any]:
+        session.execute(text("INSERT INTO counters SELECT coalesce(max(id), 0) + 1, 0 FROM counters"))
+        before = primary.round_trips
+        session.commit()
+        return primary.round_trips - before, point(session), session.scalar(text("SELECT @@last_gtid"))
+
+    name = f"mysql+{driver.names['mysql']}"
+    on_replica = on_mariadb.url_on_replica.set(drivername=name)
+    with Counting(on_mariadb.url) as primary:
+        url = primary.url.set(drivername=name)
+        plain, with_replica = (
+            Databases(Database("shop", url, models=Base, replicas=each)) for each in ([], [on_replica])
+        )
+        without, _, _ = driver.kind.run(plain, body)
+        round_trips, position, last = driver.kind.run(with_replica, body)
+
+    assert (2 if name == "mysql+mysqlconnector" else 0) == round_trips - without
+    assert Gtids.parse(last) == position
+
+
+@every_driver
+def test_update_of_no_row(on_mariadb: Pair[ByGtid], driver: Driver) -> None:
+    """No answer tells a GTID, and it is asked: one that was written before by this connection, or none."""
+    databases = declare(on_mariadb, driver)
+
+    def body(session: Session) -> tuple[Point | None, Point | None]:
+        before = point(with_counter(session))
+        session.execute(text("UPDATE counters SET value = 5 WHERE id = 99"))
+        session.commit()
+        return before, point(session)
+
+    before, after = driver.kind.run(databases, body)
+
+    assert before == after
+
+
 def test_commit_that_fails(on_postgresql: Pair[Streaming]) -> None:
     """A constraint that is checked at COMMIT: its error, and no position."""
     with on_postgresql.servers.primary.connect(on_postgresql.url.database) as connection:

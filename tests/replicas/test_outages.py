@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from manybase import Database, Databases, NoReplica, Position, Replica, Session
+from manybase import Database, Databases, NoReplica, Position, Replica, Session, replication
 from manybase.serving import Serving
 from manybase.watching import watching
 from tests.replicas.counters import (
@@ -90,6 +91,22 @@ def test_killed_between_two_reads(on_postgresql: Pair[Streaming], driver: Driver
         return found
 
     assert [0, 0] == driver.kind.run(databases, body)
+
+
+def test_connection_that_is_there(on_postgresql: Pair[Streaming]) -> None:
+    """With asyncpg too that shows at once: the event loop does not have to turn for it."""
+
+    async def body() -> tuple[bool, bool]:
+        engine = create_async_engine(on_postgresql.url_on_replica.set(drivername="postgresql+asyncpg"))
+        turned = asyncio.Event()
+        async with engine.connect() as connection:
+            asyncio.get_running_loop().call_soon(turned.set)
+            is_gone = await connection.run_sync(replication.is_gone)
+            found = is_gone, turned.is_set()
+        await engine.dispose()
+        return found
+
+    assert (False, False) == asyncio.run(body())
 
 
 @both_kinds

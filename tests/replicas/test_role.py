@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import Connection, delete, event, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
@@ -38,8 +38,19 @@ REFUSED: dict[str, Callable[[Session], Any]] = {
     "FOR UPDATE": lambda s: s.scalars(select(Counter).with_for_update()).all(),
     "FOR SHARE in a subquery": lambda s: s.execute(select(select(Counter).with_for_update(read=True).subquery())),
     "get with a lock": lambda s: s.get(Counter, 1, with_for_update=True),
-    "on its connection": lambda s: s.connection().execute(insert(Counter.__table__).values(id=9)),  # type: ignore[arg-type]
+    "on its connection": lambda s: write_on(s.connection()),
+    "on its connection, after a read": lambda s: (s.scalars(select(Counter)).all(), write_on(s.connection())),
+    "in a hook": lambda s: write_in_hook(s),
 }
+
+
+def write_on(connection: Connection) -> None:
+    connection.execute(insert(Counter.__table__).values(id=9))  # type: ignore[arg-type]
+
+
+def write_in_hook(session: Session) -> None:
+    event.listen(session, "after_begin", lambda *given: write_on(given[-1]), once=True)
+    session.get(Counter, 1)
 
 
 def in_file(folder: Path) -> Databases:

@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import ClauseElement, ColumnElement, Select, SelectBase, bindparam
 from sqlalchemy.sql.elements import BindParameter
 
+from manybase.reading import has_lock
+
 
 def group_by_of(select: Select[Any]) -> Sequence[Any]:
     return select._group_by_clauses  # no public name
@@ -60,8 +62,7 @@ def has_oddities(select: Select[Any]) -> bool:
     return bool(select._prefixes or select._suffixes or select._hints or select._statement_hints)
 
 
-def is_for_update(select: Any) -> bool:
-    return getattr(select, "_for_update_arg", None) is not None
+is_for_update = has_lock  # no public name either; what a replica session refuses is known by it too
 
 
 def without_where(select: Select[Any]) -> Select[Any]:
