@@ -352,6 +352,16 @@ class Databases:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
+    def close_engine(self, name: str) -> None:
+        """Close the engines of a part that is gone; an async one of another event loop is left to that loop."""
+        with self._lock:
+            self._aside.pop(name, None)
+            engine = self._engines.pop(name, None)
+            if running_loop() is not None and name in self._engines_of_loop():
+                self._close(name, asyncio=True)
+        if engine is not None:
+            engine.dispose()
+
     def _close_idle(self, asyncio: bool) -> bool:
         """Close connections that nobody uses, those of unused tenant engines first; whether there were any."""
         with self._lock:
