@@ -288,7 +288,7 @@ def test_engines_end_with_their_loop() -> None:
     for _ in range(3):
         asyncio.run(run())
 
-    assert len(declared._async_engines) <= 1
+    assert len(declared._shelves) <= 1
 
 
 POOLED: dict[str, Callable[[], Any]] = {

@@ -15,10 +15,10 @@ PACKAGE = Path(__file__).parents[1] / "src" / "manybase"
 FLOORS = [
     "errors",
     "answers background belonging budget calling claims concurrency database directories drivers extras "
-    "federation.limits forking gid learned models packets position refusals relationships schema scope slots steps "
-    "tenants unfinished watchdog wire",
+    "federation.limits forking gid learned models packets position refusals relationships schema scope shelves "
+    "slots steps tenants unfinished usage watchdog wire",
     "ownership replicas replication routing tables twophase",
-    "connecting decision engines openings sharing tenant_engines",
+    "bounds connecting decision engines evictions openings sharing tenant_engines",
     "atomic attaching commit coordinators enlisted federation journals looking participants prepared_slots reading "
     "recovery search_path sequence serving tenancy untransactional",
     "session",

@@ -259,7 +259,7 @@ async def test_engines_that_are_idle(tmp_path: Path) -> None:
         async with AsyncSession(databases, tenant="acme") as session:
             await session.scalars(select(Note))
         async with asyncio.timeout(10):
-            while databases.evictions == 0:
+            while databases.usage().evictions == 0:
                 await asyncio.sleep(0.01)
     await databases.adispose()
 

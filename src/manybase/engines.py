@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio as aio
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from threading import RLock
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, Connection, Dialect, Engine, QueuePool, Table
+from sqlalchemy import Connection, Dialect, Engine, QueuePool, Table
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
-from manybase.budget import CONNECTIONS, RESERVED, Budget
+from manybase.bounds import Bounds, check_limits
+from manybase.budget import Budget
 from manybase.connecting import (
-    Wrap,
     capacity,
     dialect_of,
     is_sqlite_file,
@@ -31,21 +29,29 @@ from manybase.connecting import (
 )
 from manybase.database import Database
 from manybase.drivers import with_driver
-from manybase.errors import AmbiguousRoute, ConfigurationError, UnknownDatabase, UnknownTenant
+from manybase.errors import (
+    AmbiguousRoute,
+    ConfigurationError,
+    DirectoryUnavailable,
+    UnknownDatabase,
+    UnknownTenant,
+)
+from manybase.evictions import Evictions, place_of
 from manybase.federation.limits import Federation
 from manybase.forking import leave_to_parent, reset_after_fork
 from manybase.learned import Learned
-from manybase.openings import Openings, close_one_idle
 from manybase.ownership import Ownership
 from manybase.replicas import ReplicaSets
 from manybase.replication import read_only
 from manybase.replication.tracking import track
 from manybase.routing import Router
 from manybase.schema import create_tables
+from manybase.shelves import Shelves, running_loop
 from manybase.slots import BothTickets, Slots, Ticket
-from manybase.tenant_engines import Template, TenantEngine, leading_to_tenant
+from manybase.tenant_engines import Template, TenantEngine
 from manybase.tenants import AT, Placement, Tenants, has_own_url
 from manybase.unfinished import Unfinished
+from manybase.usage import Usage
 
 Bind = Engine | Connection
 ASIDE = 1_000  # engines for work beside the sessions that are kept, where each tenant needs its own
@@ -110,23 +116,25 @@ class Databases:
         self._engine_options = dict(engine_options or {})
         self.pool_timeout = pool_timeout
         self.federation = federation or Federation()
-        self.federated: dict[str, Engine] = {}  # what selects over several databases run on, by their semantics
+        self.federated: dict[frozenset[str], Engine] = {}  # what selects over several databases run on
         self.ownership = Ownership(databases)
         self.router = Router(self.ownership, self._dialects)
-        self._lock = RLock()
-        self._engines: dict[str, Engine] = {}
-        self._async_engines: WeakKeyDictionary[aio.AbstractEventLoop, dict[str, AsyncEngine]] = WeakKeyDictionary()
-        self._loopless: dict[str, AsyncEngine] = {}  # made outside a loop: the first loop that asks gets them
+        self._shelves = Shelves()
         self._aside: dict[str, Engine] = {}
         self._async_aside: WeakKeyDictionary[aio.AbstractEventLoop, dict[str, Engine]] = WeakKeyDictionary()
         self._names: WeakKeyDictionary[Engine, str] = WeakKeyDictionary()
         self._slots: Slots | None = None
         self._async_slots: WeakKeyDictionary[aio.AbstractEventLoop, Slots] = WeakKeyDictionary()
-        self.budget, self.openings = self._limits()
-        self.evictions = 0  # tenant engines that were closed, so that others could be made, or for being idle
+        self._bounds = Bounds(
+            max_connections,
+            max_tenant_engines,
+            tenants=bool(self.tenants),
+            sizes=dict(self._sizes_for_tenants()),
+            timeout=pool_timeout,
+            free=lambda: self._evictions.free_connection(),
+        )
+        self._evictions = Evictions(self._shelves, self.budget, max_tenant_engines, tenant_engine_idle)
         self._templates: dict[tuple[str, bool], Template] = {}
-        self._used: WeakKeyDictionary[Engine, float] = WeakKeyDictionary()  # when a tenant engine was last asked for
-        self._closing: set[aio.Task[None]] = set()
         self._prepared_slots = Slots({})
         self._async_prepared_slots: WeakKeyDictionary[aio.AbstractEventLoop, Slots] = WeakKeyDictionary()
         self._takeover: Takeover | None = None
@@ -191,20 +199,18 @@ class Databases:
     def engine(self, name: str | None = None, *, tenant: str | None = None) -> Engine:
         """The sync engine of a database, or of a ``tenant`` of it (default: the default one), made on first use."""
         name = self._engine_name(name, tenant, asyncio=False)
-        try:
-            engine = self._engines[name]
-        except KeyError:
-            return self._make(name)
-        return self._make(name) if AT in name else engine
+        engine = self._shelves.sync.get(name)
+        if isinstance(engine, TenantEngine):
+            self._evictions.touch(engine)
+        return self._make(name) if engine is None else engine
 
     def async_engine(self, name: str | None = None, *, tenant: str | None = None) -> AsyncEngine:
         """The async engine of a database, or of a ``tenant`` of it, for the running event loop, made on first use."""
         name = self._engine_name(name, tenant, asyncio=True)
-        try:
-            engine = self._engines_of_loop()[name]
-        except KeyError:
-            return self._make_async(name)
-        return self._make_async(name) if AT in name else engine
+        engine = self._shelves.of_loop().get(name)
+        if engine is not None and isinstance(engine.sync_engine, TenantEngine):
+            self._evictions.touch(engine.sync_engine)
+        return self._make_async(name) if engine is None else engine
 
     def bind(self, name: str, *, asyncio: bool = False) -> Bind:
         """What a session connects to."""
@@ -220,38 +226,36 @@ class Databases:
         return name
 
     def _make(self, name: str) -> Engine:
-        with self._lock:
-            engine = self._engines.get(name)
+        with self._shelves.lock:
+            engine = self._shelves.sync.get(name)
             if engine is None:
                 if AT in name:
-                    self._close_unused(asyncio=False)
-                    engine = TenantEngine(self._template(name, asyncio=False), self._url(name, asyncio=False))
-                    listen(engine)
+                    engine = self._made_for_tenant(name, asyncio=False)
                 else:
                     engine = self._made_sync(self.declaration(name), self.options_of(name))
                 self._keep(name, engine)
-                self._engines[name] = engine
-            if AT in name:
-                self._used[engine] = time.monotonic()
+                self._shelves.sync[name] = engine
             return engine
 
     def _make_async(self, name: str) -> AsyncEngine:
-        with self._lock:
-            engines = self._engines_of_loop()
+        with self._shelves.lock:
+            engines = self._shelves.of_loop()
             engine = engines.get(name)
             if engine is None:
                 if AT in name:
-                    self._close_unused(asyncio=True)
-                    made = TenantEngine(self._template(name, asyncio=True), self._url(name, asyncio=True))
-                    listen(made)
-                    engine = AsyncEngine(made)
+                    engine = AsyncEngine(self._made_for_tenant(name, asyncio=True))
                 else:
                     engine = self._made_async(self.declaration(name), self.options_of(name))
                 self._keep(name, engine.sync_engine)
                 engines[name] = engine
-            if AT in name:
-                self._used[engine.sync_engine] = time.monotonic()
             return engine
+
+    def _made_for_tenant(self, name: str, *, asyncio: bool) -> TenantEngine:
+        self._evictions.make_room()
+        url = with_driver(name, self.declaration(name).resolve_url(), asyncio=asyncio)
+        engine = TenantEngine(self._template(name, asyncio=asyncio), url)
+        listen(engine)
+        return engine
 
     def _template(self, name: str, *, asyncio: bool) -> Template:
         """What the engines of the tenants of one server are like."""
@@ -269,110 +273,49 @@ class Databases:
             self._templates[key] = Template(engine, options.get("connect_args", {}))
         return self._templates[key]
 
-    def _url(self, name: str, *, asyncio: bool) -> URL:
-        return with_driver(name, self.declaration(name).resolve_url(), asyncio=asyncio)
-
     def _made_sync(self, declared: Database, options: Mapping[str, Any], *, tenants: bool = False) -> Engine:
-        wrap = self._wrap(tenants=tenants)
+        wrap = self._bounds.wrap(tenants=tenants)
         engine = make_engine(declared, options, pool_timeout=self.pool_timeout, wrap=wrap)
-        if self.openings is not None and declared.engine is None:
-            self.openings.watch(engine)
+        if declared.engine is None:
+            self._bounds.watch(engine)
         return engine
 
     def _made_async(self, declared: Database, options: Mapping[str, Any], *, tenants: bool = False) -> AsyncEngine:
-        wrap = self._wrap(tenants=tenants)
+        wrap = self._bounds.wrap(tenants=tenants)
         engine = make_async_engine(declared, options, pool_timeout=self.pool_timeout, wrap=wrap)
-        if self.openings is not None and declared.engine is None:
-            self.openings.watch(engine.sync_engine)
+        if declared.engine is None:
+            self._bounds.watch(engine.sync_engine)
         return engine
 
-    def _wrap(self, *, tenants: bool) -> Wrap | None:
-        counting = self.openings.counting if self.openings is not None else None
-        if not tenants:
-            return counting
-        return leading_to_tenant if counting is None else lambda connect: leading_to_tenant(counting(connect))
+    @property
+    def budget(self) -> Budget | None:
+        """Who may have connections and tenant engines; None where nothing is bounded."""
+        return self._bounds.budget
 
-    def _limits(self) -> tuple[Budget | None, Openings | None]:
-        if self.max_connections is None and not self.tenants:
-            return None, None
-        sizes = {name: capacity(self[name], self.options_of(name)) for name in self.tenants if needs_tenant(self[name])}
-        bounded = {name: size for name, size in sizes.items() if size is not None}
-        budget = Budget(self.max_connections, self.max_tenant_engines, bounded)
-        if self.max_connections is None:
-            return budget, None
-        return budget, Openings(self.max_connections, self.pool_timeout, self._close_idle)
+    def usage(self) -> Usage:
+        """How many engines and connections there are at the moment, and how many wait for one."""
+        pools = [each.engine.pool for each in self._shelves]
+        pooled = [(pool.checkedout(), pool.checkedin()) for pool in pools if isinstance(pool, QueuePool)]
+        in_use = sum(used for used, _ in pooled)
+        openings, budget = self._bounds.openings, self.budget
+        return Usage(
+            engines=self._evictions.engines(),
+            max_engines=self.max_tenant_engines,
+            connections=in_use + sum(idle for _, idle in pooled) if openings is None else openings.open,
+            in_use=in_use,
+            max_connections=self.max_connections,
+            waiting=0 if budget is None else budget.waiting,
+            evictions=self._evictions.count,
+        )
 
-    def lease_of(self, name: str, *, asyncio: bool) -> tuple[str, int]:
-        """What the budget calls the engine of a tenant's part of a database."""
-        return name, id(running_loop()) if asyncio else 0
-
-    def _close_unused(self, *, asyncio: bool) -> None:
-        """Make room for one more tenant engine, and close those that have been idle for long."""
-        unused = self._unused(asyncio=asyncio)
-        due = time.monotonic() - self.tenant_engine_idle
-        kept = sum(AT in name for name in (self._engines_of_loop() if asyncio else self._engines))
-        for name, engine in unused:
-            if kept < self.max_tenant_engines and self._used[engine] > due:
-                return
-            self._close(name, asyncio=asyncio)
-            kept -= 1
-
-    def close_idle_tenants(self, *, asyncio: bool = False) -> None:
-        """Close the tenant engines that nobody has used for ``tenant_engine_idle`` seconds."""
-        due = time.monotonic() - self.tenant_engine_idle
-        with self._lock:
-            for name, engine in self._unused(asyncio=asyncio):
-                if self._used[engine] <= due:
-                    self._close(name, asyncio=asyncio)
-
-    def _unused(self, *, asyncio: bool) -> list[tuple[str, Engine]]:
-        """The tenant engines that nobody uses, the least recently used one first."""
-        engines: list[tuple[str, Engine]]
-        if asyncio:
-            engines = [(name, each.sync_engine) for name, each in self._engines_of_loop().items()]
-        else:
-            engines = [*self._engines.items()]
-        budget = self.budget
-        found = [
-            (name, engine)
-            for name, engine in engines
-            if AT in name and (budget is None or not budget.is_leased(self.lease_of(name, asyncio=asyncio)))
-        ]
-        return sorted(found, key=lambda each: self._used[each[1]])
-
-    def _close(self, name: str, *, asyncio: bool) -> None:
-        if self._takeover is not None or (asyncio and running_loop() is None):
-            return  # its connection is what a test has written; or nobody could await the end of it
-        self.evictions += 1
-        if not asyncio:
-            self._engines.pop(name).dispose()
-            return
-        engine = self._engines_of_loop().pop(name)
-        task = aio.get_running_loop().create_task(engine.dispose())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+    def close_idle_tenants(self) -> None:
+        """Close the tenant engines that nobody has used for ``tenant_engine_idle`` seconds, wherever they are."""
+        self._evictions.close_idle()
 
     def close_engine(self, name: str) -> None:
-        """Close the engines of a part that is gone; an async one of another event loop is left to that loop."""
-        with self._lock:
-            self._aside.pop(name, None)
-            engine = self._engines.pop(name, None)
-            if running_loop() is not None and name in self._engines_of_loop():
-                self._close(name, asyncio=True)
-        if engine is not None:
-            engine.dispose()
-
-    def _close_idle(self, asyncio: bool) -> bool:
-        """Close connections that nobody uses, those of unused tenant engines first; whether there were any."""
-        with self._lock:
-            for name, engine in self._unused(asyncio=asyncio):
-                pool = engine.pool
-                if isinstance(pool, QueuePool) and pool.checkedin():
-                    self._close(name, asyncio=asyncio)
-                    return True
-            engines = [*self._engines_of_loop().values()] if asyncio else [*self._engines.values()]
-        every = [each.sync_engine if isinstance(each, AsyncEngine) else each for each in engines]
-        return any(close_one_idle(engine) for engine in every) or (asyncio and self._close_idle(False))
+        """Close the engines of a part that is gone, also where somebody uses them."""
+        self._aside.pop(name, None)
+        self._evictions.drop(name)
 
     def aside(self, name: str, *, asyncio: bool = False) -> Engine:
         """An engine for work beside that of the sessions: it keeps no connection, and each statement commits itself."""
@@ -394,7 +337,7 @@ class Databases:
         if not asyncio and self._slots is not None:
             return self._slots
         if not asyncio:
-            with self._lock:
+            with self._shelves.lock:
                 self._slots = self._slots or Slots(self._capacity)
                 return self._slots
         loop = running_loop()
@@ -416,26 +359,19 @@ class Databases:
         of a ``tenant``. Raises ``UnknownTenant``."""
         needs = needs or self._one_of_each
         ticket = Ticket(self.slots(asyncio=asyncio), needs, self.pool_timeout)
-        if self.budget is None or (self.max_connections is None and tenant is None):
-            return ticket
-        shares: dict[Any, int] = {CONNECTIONS: sum(needs.values())}
-        if tenant is not None:
-            shares |= self._leases(needs, tenant, asyncio=asyncio)
-        return BothTickets(ticket, Ticket(self.budget, shares, self.pool_timeout))
+        places = self._places_of(tenant, needs, asyncio=asyncio) if tenant is not None else ()
+        return self._bounds.ticket(ticket, needs, places)
 
-    def lease(self, needs: Mapping[str, int], tenant: str, *, asyncio: bool = False) -> Ticket:
-        """The engines for a tenant, for somebody who has a ticket for all the connections already."""
-        assert self.budget is not None
-        return Ticket(self.budget, self._leases(needs, tenant, asyncio=asyncio), self.pool_timeout)
-
-    def _leases(self, needs: Mapping[str, int], tenant: str, *, asyncio: bool) -> dict[Any, int]:
-        leases: dict[Any, int] = {}
+    def _places_of(self, tenant: str, needs: Mapping[str, int], *, asyncio: bool) -> Iterator[tuple[Any, int]]:
+        loop = running_loop() if asyncio else None
         for name, count in needs.items():
             if name in self.tenants and needs_tenant(self[name]):
-                with suppress(UnknownTenant):  # said when the session touches that database
-                    place = self.tenants.place(name, tenant, self, asyncio=asyncio).name
-                    leases[self.lease_of(place, asyncio=asyncio)] = count
-        return leases
+                with suppress(UnknownTenant, DirectoryUnavailable):  # said when the session touches that database
+                    yield place_of(self.tenants.place(name, tenant, self, asyncio=asyncio).name, loop), count
+
+    def lease(self, needs: Mapping[str, int], tenant: str, *, asyncio: bool = False) -> Ticket:
+        """The engines for a tenant, for somebody who has the right to all the connections already."""
+        return self._bounds.lease(self._places_of(tenant, needs, asyncio=asyncio))
 
     def options_of(self, name: str) -> dict[str, Any]:
         """What ``create_engine`` gets for a database: the common options, and its own over them."""
@@ -496,8 +432,8 @@ class Databases:
         if self._takeover is not None:  # whose connections come from them, and outlive an application's shutdown
             self._dispose_afterwards = True
             return
-        with self._lock:
-            engines, self._engines = self._engines, {}
+        with self._shelves.lock:
+            engines, self._shelves.sync = self._shelves.sync, {}
             self._slots = None
         for name, engine in engines.items():
             if self.declaration(name).engine is None:
@@ -507,19 +443,17 @@ class Databases:
         """As ``dispose``, for the async engines of the running event loop."""
         if self._takeover is not None:
             await self._takeover.leave_loop()
-        loop = running_loop()
-        if closing := [task for task in self._closing if task.get_loop() is loop]:
-            await aio.wait(closing)
-        engines = self._engines_of_loop()
+        engines = self._shelves.of_loop()
         made = dict(engines)
         engines.clear()
         for name, engine in made.items():
             if self.declaration(name).engine is None:
                 await engine.dispose()
+        await self._evictions.finish()
 
     def begin_takeover(self, takeover: Takeover) -> None:
         """Show every engine to ``takeover``, from now on also each new one; ``end_takeover`` ends it. For tests."""
-        with self._lock:
+        with self._shelves.lock:
             if self._takeover is not None:
                 raise ConfigurationError(
                     "These databases are inside a rollback() already, perhaps that of @pytest.mark.rollback. One is "
@@ -527,23 +461,18 @@ class Databases:
                 )
             self.slots()  # counts what the pools hold, before those of an ``engine=`` change
             self._takeover = takeover
-            for name, engine in self._made():
-                if "/" not in name:  # replicas: while it lasts, the sessions that read there share this connection
-                    takeover.take(name, engine)
+            self._evictions.suspended = True  # the connection of an engine is what a test has written
+            for each in self._shelves:
+                if "/" not in each.name:  # replicas: while it lasts, the sessions that read there share this connection
+                    takeover.take(each.name, each.engine)
 
     def end_takeover(self) -> None:
         """Everything is as before; a ``dispose`` that came meanwhile happens now."""
         self._takeover = None
+        self._evictions.suspended = False
         if self._dispose_afterwards:
             self._dispose_afterwards = False
             self.dispose()
-
-    def _made(self) -> list[tuple[str, Engine]]:
-        asyncs = [self._loopless, *self._async_engines.values()]
-        return [
-            *self._engines.items(),
-            *((name, engine.sync_engine) for engines in asyncs for name, engine in engines.items()),
-        ]
 
     def _keep(self, name: str, engine: Engine) -> None:
         self._names[engine] = name.partition("/")[0]
@@ -563,17 +492,6 @@ class Databases:
             )
         return self.default
 
-    def _engines_of_loop(self) -> dict[str, AsyncEngine]:
-        loop = running_loop()
-        if loop is None:
-            return self._loopless
-        try:
-            return self._async_engines[loop]
-        except KeyError:
-            with self._lock:
-                made, self._loopless = self._loopless, {}
-                return self._async_engines.setdefault(loop, made)
-
     @cached_property
     def _one_of_each(self) -> dict[str, int]:
         return dict.fromkeys(self._declared, 1)
@@ -590,6 +508,12 @@ class Databases:
                 database = name.partition("/")[0]
                 sizes[database] = min(size, sizes.get(database, size))
         return sizes
+
+    def _sizes_for_tenants(self) -> Iterator[tuple[str, int]]:
+        for name in self.tenants:
+            size = capacity(self[name], self.options_of(name)) if needs_tenant(self[name]) else None
+            if size is not None:
+                yield name, size
 
     def _with_models(self, names: tuple[str, ...], tenant: str | None) -> list[str]:
         self.load()
@@ -614,19 +538,17 @@ class Databases:
 
     def forget_connections(self) -> None:
         """In a forked child: give every engine made here an empty pool; the parent keeps its connections."""
-        self._lock = RLock()
         self._slots = None
-        self.budget, self.openings = self._limits()
-        self._closing = set()
+        self._bounds.forget()
+        self._evictions.forget(self.budget)
         self._prepared_slots = Slots({})
         self.unfinished = Unfinished()
         self.replicas.forget_connections()
-        made = [engine for name, engine in self._engines.items() if self.declaration(name).engine is None]
-        leave_to_parent(*(engine.pool for engine in made), *self._async_engines.items(), self._loopless)
+        made = [engine for name, engine in self._shelves.sync.items() if self.declaration(name).engine is None]
+        leave_to_parent(*(engine.pool for engine in made))
         for engine in made:
             engine.dispose(close=False)
-        self._async_engines = WeakKeyDictionary()  # their loops stayed with the parent
-        self._loopless = {}
+        self._shelves.forget_loops()
 
 
 def check(databases: tuple[Database, ...]) -> None:
@@ -647,19 +569,6 @@ def check(databases: tuple[Database, ...]) -> None:
 def declared_replicas(databases: tuple[Database, ...]) -> Iterator[Database]:
     for database in databases:
         yield from (database.of_replica(number) for number in range(1, len(database.replicas) + 1))
-
-
-def check_limits(databases: tuple[Database, ...], connections: int | None, engines: int) -> None:
-    least = len(databases) + RESERVED
-    if connections is not None and connections < least:
-        raise ConfigurationError(
-            f"max_connections={connections} is too few: a session may need one of each database, and {RESERVED} are "
-            f"kept for health and recovery. Give at least {least}."
-        )
-    if engines < sum(each.tenants is not None for each in databases):
-        raise ConfigurationError(
-            f"max_tenant_engines={engines} is too few: a session may need one of each database with tenants."
-        )
 
 
 def needs_tenant(declared: Database) -> bool:
@@ -687,10 +596,3 @@ def loop_of_greenlet() -> aio.AbstractEventLoop:
     loop = running_loop()
     assert loop is not None
     return loop
-
-
-def running_loop() -> aio.AbstractEventLoop | None:
-    try:
-        return aio.get_running_loop()
-    except RuntimeError:
-        return None

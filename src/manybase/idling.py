@@ -33,7 +33,6 @@ async def run(databases: Databases, every: float) -> None:
     while True:
         await asyncio.sleep(every)
         try:
-            databases.close_idle_tenants(asyncio=True)
             await asyncio.to_thread(databases.close_idle_tenants)
         except Exception as error:
             logger.warning("Idle engines of tenants could not be closed (%s).", type(error).__name__)

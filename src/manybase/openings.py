@@ -9,8 +9,10 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from threading import Lock
 from typing import Any
+from weakref import finalize
 
 from sqlalchemy import Dialect, Engine, event
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import await_only
 
@@ -32,18 +34,25 @@ class Openings:
     ``close_idle`` closes connections that nobody uses, and says whether it has closed any.
     """
 
-    def __init__(self, most: int, timeout: float, close_idle: Callable[[bool], bool]) -> None:
+    def __init__(self, most: int, timeout: float, close_idle: Callable[[], bool]) -> None:
         self.most = most
         self._timeout = timeout
         self._close_idle = close_idle
+        self.forget()
+
+    def forget(self) -> None:
+        """In a forked child: what is open is the parent's. The pools keep to these very openings."""
         self._lock = Lock()
         self._count = 0
-        self._open: set[int] = set()
+        self._wanted = 0  # those that wait for room
+        self._open: dict[int, finalize[Any, Any]] = {}
+        self._lost: deque[int] = deque()
         self._closed: deque[float] = deque()
 
     @property
     def open(self) -> int:
-        return self._count
+        """How many there are. Those that somebody dropped without closing them have been closed by that."""
+        return self._count - len(self._lost)
 
     def watch(self, engine: Engine) -> None:
         """Notice what an engine closes, which connects by what ``counting`` made."""
@@ -63,27 +72,33 @@ class Openings:
                 with self._lock:
                     self._count -= 1
                 raise
-            self._open.add(id(connection))
+            self._note_open(connection)
             return connection
 
         return counted
 
     def _make_room(self, *, asyncio: bool) -> None:
+        if self._take():
+            return
         until = time.monotonic() + self._timeout
-        while not self._take():
-            if self._has_closed() or self._close_idle(asyncio):
-                if self._take():
-                    return
-            elif time.monotonic() > until:
-                raise Overloaded((), self._timeout, limits={"max_connections": self.most})
-            if asyncio:
-                await_only(aio.sleep(TURN))
-            else:
-                time.sleep(TURN)
+        with self._lock:
+            self._wanted += 1
+        try:
+            while not self._take():
+                if not self._has_closed() and not self._close_idle() and time.monotonic() > until:
+                    raise Overloaded((), self._timeout, limits={"max_connections": self.most})
+                if asyncio:
+                    await_only(aio.sleep(TURN))
+                else:
+                    time.sleep(TURN)
+        finally:
+            with self._lock:
+                self._wanted -= 1
 
     def _take(self) -> bool:
         with self._lock:
             now = time.monotonic()
+            self._collect_lost(now)
             while self._closed and now - self._closed[0] > LINGERS:
                 self._closed.popleft()
             if self._count + len(self._closed) >= self.most:
@@ -92,15 +107,34 @@ class Openings:
             return True
 
     def _has_closed(self) -> bool:
-        """Whether there will be room, once a server has noticed."""
-        return bool(self._closed) and self._count < self.most
+        """Whether there will be room for all who wait, once a server has noticed."""
+        return len(self._closed) >= self._wanted and self._count < self.most
+
+    def _note_open(self, connection: Any) -> None:
+        driver_connection = getattr(connection, "driver_connection", connection)
+        try:
+            dropped = finalize(driver_connection, self._lost.append, id(connection))
+        except TypeError:  # nobody can see it go
+            dropped = finalize(type(connection), self._lost.append, id(connection))
+        dropped.atexit = False
+        with self._lock:
+            self._open[id(connection)] = dropped
 
     def _note_close(self, connection: Any, *_: Any) -> None:
         with self._lock:
-            if id(connection) in self._open:
-                self._open.discard(id(connection))
+            dropped = self._open.pop(id(connection), None)
+            if dropped is not None and dropped.detach() is not None:
                 self._count -= 1
                 self._closed.append(time.monotonic())
+
+    def _collect_lost(self, now: float) -> None:
+        """Count those that were dropped without being closed, such as with the pool of an event loop that ended."""
+        while self._lost:
+            number = self._lost.popleft()
+            if number in self._open and not self._open[number].alive:
+                del self._open[number]
+            self._count -= 1
+            self._closed.append(now)
 
 
 def close_one_idle(engine: Engine) -> bool:
@@ -113,7 +147,7 @@ def close_one_idle(engine: Engine) -> bool:
         for _ in range(pool.checkedin()):
             try:
                 idle = pool.connect()
-            except NothingIdle:
+            except (NothingIdle, PoolTimeout):  # which may come from a pool whose last one was taken meanwhile
                 continue
             idle.invalidate()
             idle.close()

@@ -129,7 +129,7 @@ class Serving:
                 self._in_use.append(replica)
                 replicas.served["replica"] += 1
                 return connection
-            connection.close()
+            give_back(connection)
         lives = any(each.serves for each in tried)
         if not lives and not replicas.fallback:
             raise NoReplica(name, replicas.states)
@@ -206,6 +206,18 @@ class Serving:
             steps.run([look], LOOK_TIMEOUT)
             if steps.interruption is not None:
                 raise steps.interruption
+
+
+def give_back(connection: Connection) -> None:
+    """To its pool, which would log a traceback where the server has ended the connection: a replay may do that."""
+    try:
+        if not connection.invalidated:
+            connection.dialect.do_rollback(connection.connection)
+            is_over(connection)
+    except Exception as error:
+        connection.invalidate(error)
+    finally:
+        connection.close()
 
 
 def knows(connection: Connection, replica: Replica, point: Point | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -43,6 +44,7 @@ class TenantEngine(Engine):
             execution_options={"compiled_cache": template.statements, **like.get_execution_options()},
         )
         self._template = template
+        self.last_used = time.monotonic()  # when somebody last asked for it
 
     def raw_connection(self) -> PoolProxiedConnection:
         token = connecting.set(self)

@@ -12,17 +12,20 @@ from examples.shop.databases import databases
 
 ROOT = Path(__file__).parents[2]
 SERVING = "Now yours: "
+REPLICAS = "MANYBASE_SHOP_REPLICA_URLS"
 
 
 def run_demo(*arguments: object, urls: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """The demo, run to its end; ``urls`` are those of databases that are not SQLite files."""
+    """The demo, run to its end; ``urls`` are those of databases that are not SQLite files, and "replicas" of shop."""
     return subprocess.run(**program(arguments, urls), timeout=120, check=False)
 
 
 @contextmanager
-def serving_demo(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving_demo(
+    *arguments: object, urls: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The demo after its tour, and the address at which it serves."""
-    with subprocess.Popen(**program(arguments, None)) as process:
+    with subprocess.Popen(**program(arguments, urls)) as process:
         assert process.stdout is not None
         try:
             address = next(line.split()[2] for line in process.stdout if line.startswith(SERVING))
@@ -32,9 +35,11 @@ def serving_demo(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], st
 
 
 def program(arguments: tuple[object, ...], urls: Mapping[str, str] | None) -> dict[str, Any]:
-    own = {variable for database in databases for variable in database.environment_variables}
+    own = {variable for database in databases for variable in database.environment_variables} | {REPLICAS}
     environment = {name: value for name, value in os.environ.items() if name not in own}
-    environment |= {f"MANYBASE_{name.upper()}_URL": url for name, url in (urls or {}).items()}
+    environment |= {
+        REPLICAS if name == "replicas" else f"MANYBASE_{name.upper()}_URL": url for name, url in (urls or {}).items()
+    }
     return {
         "args": [sys.executable, "-W", "error", "-m", "examples.shop", *map(str, arguments)],
         "cwd": ROOT,

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from manybase import AsyncSession, ConfigurationError, Database, Databases, Model, Session, TenantDirectory
 from manybase.budget import CONNECTIONS
-from manybase.engines import running_loop
 from manybase.fastapi import lifespan, session_dependency, streaming_dependency, sync_session_dependency
+from manybase.shelves import running_loop
 from tests.sessions import statements
 
 KINDS = [session_dependency, sync_session_dependency, streaming_dependency]

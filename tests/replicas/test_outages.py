@@ -93,6 +93,36 @@ def test_killed_between_two_reads(on_postgresql: Pair[Streaming], driver: Driver
     assert [0, 0] == driver.kind.run(databases, body)
 
 
+@both_kinds
+def test_terminated_after_its_answer(
+    on_postgresql: Pair[Streaming],
+    driver: Driver,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As a replay may do it to a transaction in its way: the primary serves, and nobody logs a traceback."""
+    databases, servers = declare(on_postgresql, driver), on_postgresql.servers
+
+    def terminate(*_: object, **__: object) -> None:
+        with servers.replica.connect() as connection:
+            others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) {others}")
+            until(lambda: connection.exec_driver_sql(f"SELECT count(*) {others}").scalar() == 0)
+
+    def body(session: Session) -> int:
+        with_counter(session)
+        servers.wait()
+        read(session)
+        servers.delay(60_000)
+        monkeypatch.setattr("manybase.replicas.Replica.note_wait", terminate)
+        written = write(session)
+        return read(session, after=session.position) - written
+
+    assert 0 == driver.kind.run(databases, body)
+    assert {"replica": 1, "not replayed": 1} == served(databases)
+    assert [] == caplog.messages
+
+
 def test_connection_that_is_there(on_postgresql: Pair[Streaming]) -> None:
     """With asyncpg too that shows at once: the event loop does not have to turn for it."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine
@@ -16,18 +15,22 @@ if TYPE_CHECKING:
 DIALECT = "manybase"
 
 
-def federated_bind(databases: Databases, names: Iterable[str]) -> Engine:
+def federated_bind(databases: Databases, names: frozenset[str]) -> Engine:
     """The engine for selects over these databases; one for each kind of semantics."""
+    engine = databases.federated.get(names)
+    if engine is None:
+        engine = databases.federated[names] = make_engine(databases, names)
+    return engine
+
+
+def make_engine(databases: Databases, names: frozenset[str]) -> Engine:
+    from manybase.federation.dialect import make_federated_engine
+
     backends = {name: backend_of(databases, name) for name in databases.names}
     semantics = semantics_of(*(backends[name] for name in names))
-    engine = databases.federated.get(semantics.name)
-    if engine is None:
-        from manybase.federation.dialect import make_federated_engine
-
-        engine = databases.federated.setdefault(
-            semantics.name, make_federated_engine(databases.router, semantics, backends)
-        )
-    return engine
+    known: list[Any] = list(databases.federated.values())
+    same = next((each for each in known if each.dialect.semantics is semantics), None)
+    return same or make_federated_engine(databases.router, semantics, backends)
 
 
 def backend_of(databases: Databases, name: str) -> str:

@@ -16,18 +16,17 @@ from sqlalchemy.types import TypeEngine
 
 from manybase.errors import AmbiguousRoute
 from manybase.federation import internals
+from manybase.federation.binding import DIALECT
 from manybase.federation.duckdb.dialect import DuckDBCompiler, DuckDBDialect
 from manybase.federation.execution import Execution
 from manybase.federation.planning import Planning
 from manybase.federation.semantics import Semantics
+from manybase.participants import MYSQL
 from manybase.routing import Router
 from manybase.tables import dialect_named
 
 if TYPE_CHECKING:
     from manybase.session import Session
-
-NAME = "manybase"
-MYSQL = ("mysql", "mariadb")
 
 
 class FederatedCompiler(Planning, DuckDBCompiler):  # type: ignore[misc]  # both say what visit_ methods do
@@ -47,7 +46,7 @@ class FederatedContext(DefaultExecutionContext):
 
 
 class FederatedDialect(DuckDBDialect):
-    name = NAME
+    name = DIALECT
     driver = "federation"
     supports_statement_cache = True
     statement_compiler = FederatedCompiler
@@ -139,9 +138,9 @@ class DBAPI:
 
 def make_federated_engine(router: Router, semantics: Semantics, backends: Mapping[str, str]) -> Engine:
     """The engine that statements over several databases run on; it connects to nothing of its own."""
-    registry.register(NAME, __name__, FederatedDialect.__name__)
+    registry.register(DIALECT, __name__, FederatedDialect.__name__)
     return create_engine(
-        f"{NAME}://",
+        f"{DIALECT}://",
         module=DBAPI,
         creator=DBAPIConnection,
         poolclass=NullPool,

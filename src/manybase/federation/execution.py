@@ -41,6 +41,7 @@ class Execution:
         with self.measured.working():
             if self.staging.estimate():
                 self.compiled.program_again()
+                self.plan.prepared.clear()  # it may use more columns
             if self.executor == "python":
                 chunks = self.plan.program.run(self.staging, streams=self.streams)
             else:

@@ -20,11 +20,11 @@ from manybase.federation.duckdb.root import imported
 from manybase.federation.execution import Execution, choose
 from manybase.federation.explanation import ExplainedFragment, Explanation
 from manybase.federation.fragments import Fragment
-from manybase.federation.keys import Sending, sending
+from manybase.federation.keys import Sending
 from manybase.federation.measuring import Taken, rounded, taken
 from manybase.federation.plan import Plan
 from manybase.federation.python.wording import steps
-from manybase.federation.staging import in_order, prepare
+from manybase.federation.staging import in_order, prepare, sending_to
 from manybase.routing import Across
 
 Session: TypeAlias = Any  # ours, which is above
@@ -141,7 +141,7 @@ def planned(session: Session, plan: Plan, executor: str) -> Iterator[ExplainedFr
     known: list[Fragment] = []
     for fragment in fetched_in_order(plan, executor):
         dialect = dialect_of(session, fragment.database)
-        reduced = dict(reducing(fragment, known, dialect))
+        reduced = dict(reducing(plan, fragment, known, dialect))
         first = top is not None and fragment is top.fragment
         statement = prepare(plan, fragment, tuple(reduced), first=first).statement
         yield ExplainedFragment(
@@ -164,10 +164,12 @@ def fetched_in_order(plan: Plan, executor: str) -> list[Fragment]:
     return sorted(in_order(program.fragments), key=lambda each: each is program.probe)
 
 
-def reducing(fragment: Fragment, known: list[Fragment], dialect: Dialect) -> Iterator[tuple[Sending, Fragment]]:
+def reducing(
+    plan: Plan, fragment: Fragment, known: list[Fragment], dialect: Dialect
+) -> Iterator[tuple[Sending, Fragment]]:
     """How the keys of fragments that are ``known`` by then get to the database of this one."""
     for number, reducer in enumerate(fragment.reducers):
-        sent = sending(dialect, reducer.inner, f"keys_{number}") if reducer.outer in known else None
+        sent = sending_to(plan, fragment, number, dialect) if reducer.outer in known else None
         if sent is not None:
             yield sent, reducer.outer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
@@ -36,10 +37,10 @@ class Output:
 
 @dataclass(eq=False, slots=True)
 class Reducer:
-    """``inner`` can have a match only where it equals some ``outer`` of another fragment, whose values are its keys."""
+    """``inner`` can have a match only where it equals the ``key`` of some row of ``outer``, another fragment."""
 
     outer: Fragment
-    outer_name: str
+    key: Output
     inner: ColumnElement[Any]
 
 
@@ -57,15 +58,17 @@ class Fragment:
     reducers: list[Reducer] = field(default_factory=list)
     first: list[ColumnElement[Any]] | None = None  # ORDER BY: it may be asked for its first rows only
     estimate: int | None = None  # of its rows, where its database was asked
+    size: int | None = None  # of its table, where nothing is said of it but whose keys it must have
     grouping: int = 0  # so many first outputs are what its rows are grouped by
     asked: Reducer | None = None  # all that is wanted to know is which of its keys have a match
+    few_missing: bool = False  # and most of them should
 
     @property
     def answers(self) -> Reducer | None:
         """The keys that it is asked for, where nothing else of it is used."""
         return self.asked if len(self.outputs) == 1 and self.whole is None else None
 
-    @property
+    @cached_property
     def is_small(self) -> bool:
         """Whether a key of a table says that there is one row at most."""
         equal = {

@@ -32,6 +32,7 @@ from sqlalchemy import (
     bindparam,
     column,
     func,
+    literal_column,
     select,
     text,
 )
@@ -41,19 +42,27 @@ LISTED = 1_000  # keys that are sent as a list of parameters; beyond, only where
 LEAST, MOST = -(2**63), 2**63 - 1  # of BIGINT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Sending:
-    """``condition`` is true of what equals one of the keys, which are the parameter ``name``, as ``pack`` makes it.
+    """``condition`` is true where ``inner`` equals one of the keys: the parameter ``name``, as ``pack`` makes it.
 
-    ``table`` has them as rows of one column, where the database can make one of them.
+    ``table`` has them as rows of one column, where the database can make one of them and should look each of them up.
+    ``scan`` is as ``condition``, for a database that would walk an index and had better read all of the table.
     """
 
     name: str
+    inner: ColumnElement[Any]
     condition: ColumnElement[bool]
     pack: Callable[[Collection[Any]], Any]
     most: int
     table: FromClause | None = None
-    probes: bool = False  # whether it is best to look each of them up, which an index makes possible
+    probes: bool = False  # whether there is an index to look each of them up
+    scan: ColumnElement[bool] | None = None
+
+    @property
+    def returns(self) -> bool:
+        """Whether a key comes back from ``table`` as it was sent, whatever the column: so that others were missing."""
+        return self.table is not None and kind_of(self.inner.type) is int
 
 
 def sending(dialect: Dialect, inner: ColumnElement[Any], name: str) -> Sending | None:
@@ -65,13 +74,20 @@ def sending(dialect: Dialect, inner: ColumnElement[Any], name: str) -> Sending |
         item: TypeEngine[Any] = BigInteger() if kind is int else inner.type
         keys = bindparam(name, type_=ARRAY(item))
         table = func.unnest(keys).table_valued(column("value", item), name="sent").render_derived()
-        return Sending(name, inner == any_(keys), list, 10_000_000, table, is_indexed(inner))
+        return Sending(name, inner, inner == any_(keys), list, 10_000_000, table, is_indexed(inner))
     if dialect.name == "sqlite" and kind in (int, str):
         each = func.json_each(bindparam(name, type_=String())).table_valued(column("value", inner.type), name="sent")
-        return Sending(name, inner.in_(select(each.c.value)), packed, 10_000_000, each)
+        return in_json(name, inner, select(each.c.value), each)
     if kind is int and has_json_table(dialect):
-        return Sending(name, inner.in_(of_json_table(name)), packed, 10_000_000)
-    return Sending(name, inner.in_(bindparam(name, type_=inner.type, expanding=True)), list, LISTED)
+        return in_json(name, inner, of_json_table(name), of_json_table(name).subquery("keys"))
+    return Sending(name, inner, inner.in_(bindparam(name, type_=inner.type, expanding=True)), list, LISTED)
+
+
+def in_json(name: str, inner: ColumnElement[Any], keys: Any, table: FromClause) -> Sending:
+    """Without an index, these databases would read all of a table for each key."""
+    indexed = is_indexed(inner)
+    scan = (inner + literal_column("0")).in_(keys) if kind_of(inner.type) is int else None
+    return Sending(name, inner, inner.in_(keys), packed, 10_000_000, table if indexed else None, indexed, scan)
 
 
 def has_json_table(dialect: Dialect) -> bool:

@@ -122,7 +122,7 @@ class Opening(Answering):
                 inner, reduced.database, self.dialect
             )
             if not loose:  # else its spellings are not all that match
-                reduced.reducers.append(Reducer(known, known.output(outer).name, inner))
+                reduced.reducers.append(Reducer(known, known.output(outer), inner))
 
 
 def joins_in(source: Any) -> Iterator[Join]:

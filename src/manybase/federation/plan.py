@@ -42,6 +42,7 @@ class Plan:
     carried_outputs: set[Output] = field(default_factory=set)
     program: Any = None  # of the executor in plain Python, where it does all that is left
     beyond: str = ""  # else what it does not do
-    is_estimated: bool = False  # whether databases were asked how many rows its fragments have
+    estimated_until: float = 0.0  # what its databases said of its fragments holds, by the clock of time.monotonic()
+    sendings: dict[Any, Any] = field(default_factory=dict)  # how keys get to its fragments, once that was made
     prepared: dict[Any, Any] = field(default_factory=dict)  # what fetches its fragments, once it was made
     names: dict[BindParameter[Any], str] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from sqlalchemy import CursorResult
@@ -13,21 +13,28 @@ Rows: TypeAlias = "list[tuple[Any, ...]]"
 CHUNK = 10_000
 
 
-def chunks(result: CursorResult[Any], types: list[Any], size: int = CHUNK) -> Iterator[Rows]:
+Processors: TypeAlias = "list[tuple[int, Callable[[Any], Any]]]"
+
+
+def chunks(result: CursorResult[Any], used: Processors, size: int = CHUNK) -> Iterator[Rows]:
     """The rows, so many at a time. A ``Row`` for each would cost more than all the rest."""
-    cursor, context = result.cursor, result.context
-    if cursor is None or cursor.description is None:
-        return
-    processors = [
-        context.get_result_processor(type_, described[0], described[1])
-        for type_, described in zip(types, cursor.description, strict=True)
-    ]
-    used = [(position, process) for position, process in enumerate(processors) if process is not None]
     while rows := internals.raw_rows(result, size):
         yield processed(rows, used)
+        if len(rows) < size:  # to ask again for none may be a round trip
+            return
 
 
-def processed(rows: Any, used: list[tuple[int, Any]]) -> Rows:
+def processors_of(result: CursorResult[Any], types: list[Any]) -> Processors:
+    """What makes the values of columns, by their positions; where it is None, the driver's are as they should be."""
+    described: Any = result.cursor.description if result.cursor is not None else ()
+    made = [
+        result.context.get_result_processor(type_, column[0], column[1])
+        for type_, column in zip(types, described, strict=True)
+    ]
+    return [(position, process) for position, process in enumerate(made) if process is not None]
+
+
+def processed(rows: Any, used: Processors) -> Rows:
     """Column by column, which is faster than row by row."""
     if not used:
         return rows if type(rows) is list and type(rows[0]) is tuple else [tuple(row) for row in rows]

@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BindParameter,
     Connection,
+    CursorResult,
     Dialect,
     Integer,
     SelectBase,
@@ -27,10 +29,10 @@ from manybase.errors import FederationLimit
 from manybase.federation import internals
 from manybase.federation.estimates import estimated_rows
 from manybase.federation.fragments import Fragment
-from manybase.federation.keys import Sending, sending, usable
+from manybase.federation.keys import Sending, has_json_table, sending, usable
 from manybase.federation.limits import Federation
 from manybase.federation.plan import Plan
-from manybase.federation.reading import Rows, chunks
+from manybase.federation.reading import Processors, Rows, chunks, processors_of
 from manybase.federation.together import Job, bounded, run_together
 
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ WHOLE, FILTERED, ALL, REDUCED = 0, 10_000, 1_000_000, 0.05  # rows of which noth
 FIRST = "first_rows"
 STREAMED = {"stream_results": True}
 FEW = 1_000  # keys; what they bring may be had at once
+SHARE = 2  # rows for each key: a table without more is fetched as it is
+SCANNED = 50  # rows for each key: a table without more is read from its beginning to its end
+LASTS = 600.0  # seconds for which an estimate holds
 GIVEN = "given_"  # what the names of parameters begin with that the statement brings
 
 
@@ -71,19 +76,20 @@ class Part:
     """A statement about to run. ``streams``: its rows may be too many to be had at once."""
 
     connection: Connection
-    statement: Any
+    prepared: Prepared
     parameters: dict[str, Any]
-    types: list[Any]
-    streams: bool
-    keys: int | None
+    streams: bool = False
+    keys: int | None = None
+    missing_of: list[Any] | None = None  # it tells which of these have no match, and not which have one
 
     def chunks(self, ran: list[str]) -> Iterator[Rows]:
         """Its rows; what is sent is added to those that ``ran``."""
         options: Any = STREAMED if self.streams else None
-        result = self.connection.execute(self.statement, self.parameters, execution_options=options)
+        result = self.connection.execute(self.prepared.statement, self.parameters, execution_options=options)
         ran.append(str(result.context.compiled))
         try:
-            yield from chunks(result, self.types)
+            if result.returns_rows:
+                yield from chunks(result, self.prepared.processors(result))
         finally:
             result.close()
 
@@ -113,14 +119,15 @@ class Staging:
 
     def fetch(self, batch: Sequence[Fragment], limit: int | None = None) -> None:
         """Fragments of different databases, at the same time; with ``limit``, only so many first rows of each."""
-        parts = [(Fetched(each), self.part(each, limit)) for each in batch]
-        for fetched, part in parts:
-            fetched.rows = []
-            self.fetched[fetched.fragment] = fetched
-            self.history.append(fetched)
-            if part is not None:
-                fetched.keys = part.keys
-        self.run(*((fetched, part) for fetched, part in parts if part is not None))
+        parts = [self.part(each, limit) for each in batch]
+        begun = [(self.begun(each, part, []), part) for each, part in zip(batch, parts, strict=True)]
+        self.run(*((fetched, part) for fetched, part in begun if part is not None))
+
+    def begun(self, fragment: Fragment, part: Part | None, rows: Rows | None) -> Fetched:
+        """What is about to come of a fragment; in place of what came of it before."""
+        fetched = self.fetched[fragment] = Fetched(fragment, rows, keys=None if part is None else part.keys)
+        self.history.append(fetched)
+        return fetched
 
     def run(self, *parts: tuple[Fetched, Part]) -> None:
         shared: dict[int, list[tuple[Fetched, Part]]] = {}  # SQLite files may be attached to one connection
@@ -147,14 +154,10 @@ class Staging:
 
     def fetch_as(self, fragment: Fragment, statement: Any, parameters: dict[str, Any]) -> Fetched:
         """A fragment by another statement, which has the same columns."""
-        part = self.part(fragment)
-        fetched = self.fetched[fragment] = Fetched(fragment, [])
-        self.history.append(fetched)
-        if part is not None:
-            prepared = prepared_as(self.plan, statement, part.types)
-            part.statement, part.streams = prepared.statement, False
-            part.parameters = {GIVEN + name: self.values[name] for name in prepared.names} | parameters
-            self.run((fetched, part))
+        prepared = prepared_as(self.plan, statement, [output.type for output in fragment.outputs])
+        part = Part(self.connection(fragment), prepared, self.given(prepared) | parameters)
+        fetched = self.begun(fragment, part, [])
+        self.run((fetched, part))
         return fetched
 
     def collect_each(self, parts: Sequence[tuple[Fetched, Part]]) -> None:
@@ -175,14 +178,19 @@ class Staging:
         if fragment in self.fetched:
             yield self.fetched[fragment].rows or []
             return
-        fetched = self.fetched[fragment] = Fetched(fragment)
-        self.history.append(fetched)
         part = self.part(fragment)
+        fetched = self.begun(fragment, part, None)
         if part is not None:
-            fetched.keys = part.keys
             yield from self.read(fetched, part)
 
     def read(self, fetched: Fetched, part: Part) -> Iterator[Rows]:
+        if part.missing_of is None:
+            yield from self.counted(fetched, part)
+            return
+        missing = {row[0] for chunk in self.counted(fetched, part) for row in chunk}
+        yield [(key,) for key in part.missing_of if key not in missing]
+
+    def counted(self, fetched: Fetched, part: Part) -> Iterator[Rows]:
         started = time.perf_counter()
         for chunk in part.chunks(fetched.statements):
             fetched.seconds += time.perf_counter() - started
@@ -193,35 +201,54 @@ class Staging:
         fetched.seconds += time.perf_counter() - started
 
     def estimate(self) -> bool:
-        """Ask about fragments that could each come first, once; whether that was done now."""
-        unsure = [each for each in self.plan.fragments if each.where and not each.is_small and each.whole is None]
-        if self.plan.is_estimated or len(unsure) < 2:
+        """Ask what databases suppose; whether a program that was made by then must be made again."""
+        now = time.monotonic()
+        if now < self.plan.estimated_until:
             return False
-        self.plan.is_estimated = True
+        is_first, self.plan.estimated_until = not self.plan.estimated_until, now + LASTS
+        for fragment in reduced_tables(self.plan):
+            fragment.size = self.expected(fragment)
+        unsure = [each for each in self.plan.fragments if each.where and not each.is_small and each.whole is None]
+        if len(unsure) < 2 or not is_first:
+            return False
+        before = in_order(self.plan.fragments)
         for fragment in unsure:
-            part = self.part(fragment)
-            if part is not None:
-                fragment.estimate = estimated_rows(part.connection, part.statement, part.parameters)
-        return True
+            fragment.estimate = self.expected(fragment)
+        return in_order(self.plan.fragments) != before
+
+    def expected(self, fragment: Fragment) -> int | None:
+        """How many rows its database supposes."""
+        part = self.part(fragment)
+        return None if part is None else estimated_rows(part.connection, part.prepared.statement, part.parameters)
 
     def forget(self) -> None:
         """What was fetched, as if nothing had been."""
         self.fetched.clear()
 
-    def part(self, fragment: Fragment, limit: int | None = None) -> Part | None:
-        """The statement that brings a fragment; None where nothing in it can match."""
+    def connection(self, fragment: Fragment) -> Connection:
+        """That of the session to the database of a fragment."""
         clause = self.prepared(fragment, ()).statement
         connection = self.session.connection(bind_arguments={"database": fragment.database, "clause": clause})
         self.dialects[fragment] = connection.dialect
+        return connection
+
+    def given(self, prepared: Prepared) -> dict[str, Any]:
+        """The parameters of a fragment that the statement brings."""
+        return {GIVEN + name: self.values[name] for name in prepared.names}
+
+    def part(self, fragment: Fragment, limit: int | None = None) -> Part | None:
+        """The statement that brings a fragment; None where nothing in it can match."""
+        connection = self.connection(fragment)
         active = list(self.keys(fragment, connection.dialect))
         if any(not keys for _, keys in active):
             return None
-        prepared = self.prepared(fragment, tuple(sent for sent, _ in active), first=limit is not None)
-        parameters = {GIVEN + name: self.values[name] for name in prepared.names}
+        fewest = min((len(keys) for _, keys in active), default=None)
+        scan = fewest is not None and should_scan(fragment, fewest)
+        prepared = self.prepared(fragment, tuple(sent for sent, _ in active), first=limit is not None, scan=scan)
+        parameters = self.given(prepared)
         if limit is not None:
             parameters[FIRST] = limit
         parameters |= {sent.name: sent.pack(keys) for sent, keys in active}
-        fewest = min((len(keys) for _, keys in active), default=None)
         few = (
             fragment.is_small
             or (fragment.answers is not None and bool(active))
@@ -229,25 +256,29 @@ class Staging:
             or (limit is not None and limit <= FEW)
         )
         streams = connection.dialect.name != "sqlite" and not few
-        return Part(connection, prepared.statement, parameters, prepared.types, streams, fewest)
+        missing_of = active[0][1] if prepared.tells_missing else None
+        return Part(connection, prepared, parameters, streams, fewest, missing_of)
 
     def keys(self, fragment: Fragment, dialect: Dialect) -> Iterator[tuple[Sending, list[Any]]]:
         for number, reducer in enumerate(fragment.reducers):
             known = self.fetched.get(reducer.outer)
-            sent = sending(dialect, reducer.inner, f"keys_{number}") if known is not None else None
-            if known is None or sent is None or known.rows is None:
+            if known is None or known.rows is None:
                 continue
-            position = next(i for i, output in enumerate(reducer.outer.outputs) if output.name == reducer.outer_name)
-            keys = usable(known.keys_of(position), reducer.inner, dialect)
-            if keys is not None and len(keys) <= sent.most:
+            sent = sending_to(self.plan, fragment, number, dialect)
+            if sent is None:
+                continue
+            keys = usable(known.keys_of(reducer.outer.position(reducer.key)), reducer.inner, dialect)
+            if keys is not None and len(keys) <= sent.most and not covers(fragment, len(keys)):
                 yield sent, keys
 
-    def prepared(self, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False) -> Prepared:
+    def prepared(
+        self, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False, scan: bool = False
+    ) -> Prepared:
         """The SELECT that brings a fragment; made once, so that SQLAlchemy compiles it once."""
-        key = (fragment, first, *(each.name for each in sent))  # others may have had its number
+        key = (fragment, first, scan, *sent)
         made: Prepared | None = self.plan.prepared.get(key)
         if made is None:
-            made = self.plan.prepared[key] = prepare(self.plan, fragment, sent, first=first)
+            made = self.plan.prepared[key] = prepare(self.plan, fragment, sent, first=first, scan=scan)
         return made
 
     def count(self, fragment: Fragment, rows: Rows) -> int:
@@ -272,39 +303,61 @@ class Prepared:
     statement: Any
     names: list[str]
     types: list[Any]
+    tells_missing: bool = False
+    _processors: dict[Dialect, Processors] = field(default_factory=dict, compare=False)
+
+    def processors(self, result: CursorResult[Any]) -> Processors:
+        """Kept, as SQLAlchemy keeps those of a statement that it has compiled."""
+        dialect = result.dialect
+        if dialect not in self._processors:
+            self._processors[dialect] = processors_of(result, self.types)
+        return self._processors[dialect]
 
 
-def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False) -> Prepared:
+def sending_to(plan: Plan, fragment: Fragment, number: int, dialect: Dialect) -> Sending | None:
+    """How the keys of its reducer of that number get to a fragment; made once, as statements are made of it."""
+    key = (fragment, number, dialect, has_json_table(dialect))  # a dialect learns its version when it connects
+    if key not in plan.sendings:
+        plan.sendings[key] = sending(dialect, fragment.reducers[number].inner, f"keys_{number}")
+    sent: Sending | None = plan.sendings[key]
+    return sent
+
+
+def prepare(
+    plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False, scan: bool = False
+) -> Prepared:
+    tells_missing = False
     types = [output.type for output in fragment.outputs] or [Integer()]
     answering = [each.table for each in sent if fragment.answers is not None and each.table is not None]
     if fragment.whole is not None:
         statement: Any = fragment.whole
     elif answering and len(sent) == 1:
-        (table,), reducer = answering, fragment.reducers[int(sent[0].name.removeprefix("keys_"))]
-        matches = (
-            select(literal(1)).select_from(*fragment.sources).where(*fragment.where, reducer.inner == table.c.value)
-        )
-        if sent[0].probes:  # else PostgreSQL makes a join of it, and reads all of the table
-            matches = matches.offset(literal_column("0"))
-        statement = select(table.c.value.label("c0")).where(matches.correlate(table).exists())
+        (table,) = answering
+        matches = select(literal(1)).select_from(*fragment.sources)
+        matches = matches.where(*fragment.where, sent[0].inner == table.c.value)
+        if sent[0].probes:  # else servers make a join of it, and read all of the table
+            matches = matches.limit(literal_column("1")).offset(literal_column("0"))
+        found = matches.correlate(table).exists()
+        tells_missing = fragment.few_missing and sent[0].returns
+        statement = select(table.c.value.label("c0")).where(~found if tells_missing else found)
     elif fragment.answers is not None:
         conditions = [each.condition for each in sent]
         column = fragment.outputs[0].expression.label("c0")
         statement = select(column).select_from(*fragment.sources).where(*fragment.where, *conditions).distinct()
     else:
         columns = [each.expression.label(each.name) for each in fragment.outputs] or [literal(1).label("c0")]
-        conditions = [each.condition for each in sent]
+        conditions = [each.scan if scan and each.scan is not None else each.condition for each in sent]
         statement = select(*columns).select_from(*fragment.sources).where(*fragment.where, *conditions)
         if fragment.grouping:
             statement = statement.group_by(*(each.expression for each in fragment.outputs[: fragment.grouping]))
         if first:
             statement = statement.order_by(*fragment.first or ()).limit(bindparam(FIRST, type_=Integer()))
-    return prepared_as(plan, statement, types)
+    return prepared_as(plan, statement, types, tells_missing=tells_missing)
 
 
-def prepared_as(plan: Plan, statement: Any, types: list[Any]) -> Prepared:
+def prepared_as(plan: Plan, statement: Any, types: list[Any], *, tells_missing: bool = False) -> Prepared:
     statement = internals.as_core(renamed(statement, plan))
-    return Prepared(statement, needed(statement), types)
+    return Prepared(statement, needed(statement), types, tells_missing)
 
 
 def renamed(statement: SelectBase, plan: Plan) -> Any:
@@ -342,6 +395,23 @@ def independent(fragments: Sequence[Fragment]) -> list[Fragment]:
     return batch
 
 
+def reduced_tables(plan: Plan) -> list[Fragment]:
+    """What keys are sent for, and nothing else is said of: how many rows there are tells whether they are of use."""
+    fragments = plan.fragments if plan.program is None else plan.program.fragments
+    bare = [each for each in fragments if not each.where and each.whole is None and each.answers is None]
+    return [each for each in bare if any(not reducer.outer.is_small for reducer in each.reducers)]
+
+
+def covers(fragment: Fragment, keys: int) -> bool:
+    """Whether so many keys leave out so little of a table that it is better fetched as it is."""
+    return keys > FEW and not fragment.grouping and fragment.size is not None and fragment.size <= SHARE * keys
+
+
+def should_scan(fragment: Fragment, keys: int) -> bool:
+    """Whether groups of the rows with so many keys are better made by reading all of a table, once, in its order."""
+    return keys > FEW and fragment.grouping > 0 and fragment.size is not None and fragment.size <= SCANNED * keys
+
+
 def in_order(fragments: Iterable[Fragment]) -> list[Fragment]:
     """Those that bring little first: their keys reduce the others."""
     left, done = list(fragments), list[Fragment]()
@@ -369,4 +439,5 @@ def estimated_size(rows: Rows) -> int:
     if not rows:
         return 0
     sample = rows[:: max(1, len(rows) // 20)]
-    return sum(sys.getsizeof(row) + sum(map(sys.getsizeof, row)) for row in sample) * len(rows) // len(sample)
+    size = sum(map(sys.getsizeof, sample)) + sum(map(sys.getsizeof, chain.from_iterable(sample)))
+    return size * len(rows) // len(sample)

@@ -11,8 +11,9 @@ from sqlalchemy import Engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from manybase.concurrency import to_the_end
-from manybase.engines import Databases, running_loop
+from manybase.engines import Databases
 from manybase.errors import ConfigurationError
+from manybase.shelves import running_loop
 from manybase.testing.lending import Lending
 from manybase.testing.loops import dispose_with_loop
 from manybase.testing.outer import RollbackConflict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from manybase.federation.fragments import Fragment
@@ -70,8 +71,8 @@ class Placed(Value):
         self.item = item
         self.column = column
 
-    @property
-    def position(self) -> int:
+    @cached_property
+    def position(self) -> int:  # asked for when rows come, and then it stays
         before = self.part.layout.before(self.item)
         assert before is not None
         number: int = self.item.position(self.column) if isinstance(self.item, Fragment) else self.column

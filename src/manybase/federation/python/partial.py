@@ -136,7 +136,7 @@ def keys_of(scope: Scope, whole: Fragment, locate: Locate) -> list[Output] | Non
 
 def grouped_at_home(whole: Fragment, number: int) -> Fragment:
     made = Fragment(number, whole.database, whole.sources, whole.tables, whole.where)
-    made.reducers, made.estimate = whole.reducers, whole.estimate
+    made.reducers = whole.reducers
     return made
 
 

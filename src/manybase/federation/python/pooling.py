@@ -178,7 +178,7 @@ class Pooling:
     ) -> Part:
         keys, rest = self.keys(part, other, conditions, scope, inner)
         if not rest:
-            ask(other, keys)
+            ask(other, keys, few_missing=not wanted)
         both = Part(part.source, Deferred(part, other), part.missing | other.missing)
         evaluating = Evaluating(self.finder(both, inner, scope), self._name, self._semantics)
         values = [evaluating.value(each) for each in rest]
@@ -254,13 +254,14 @@ def equal_sides(condition: Any, left: set[int], right: set[int]) -> tuple[Any, A
     return None
 
 
-def ask(part: Part, keys: Keys) -> None:
+def ask(part: Part, keys: Keys, *, few_missing: bool) -> None:
     """All that is wanted of a fragment is which keys it has: so that nothing else comes of it, and each once."""
     (key,) = keys.right if len(keys.right) == 1 else (None,)
     if isinstance(part.source, Fetch) and isinstance(key, Placed):
         fragment = part.source.fragment
         found = [each for each in fragment.reducers if fragment.output(each.inner) is key.column]
         fragment.asked = found[0] if len(found) == 1 and len(fragment.reducers) == 1 else None
+        fragment.few_missing = few_missing
 
 
 def select_in(clause: Any) -> Any:

@@ -40,9 +40,12 @@ class Run:
 
 
 class Source:
-    """Where rows come from; ``width`` of each."""
+    """Where rows come from."""
 
-    width: int
+    @property
+    def width(self) -> int:
+        """How many values each of them has."""
+        raise NotImplementedError
 
     def chunks(self, run: Run) -> Iterator[Rows]:
         raise NotImplementedError
@@ -59,7 +62,7 @@ class Fetch(Source):
         self.fragment = fragment
 
     @property
-    def width(self) -> int:  # type: ignore[override]  # outputs may still be added while the program is made
+    def width(self) -> int:  # outputs may still be added while the program is made
         return max(1, len(self.fragment.outputs))  # where nothing of it is used, its rows are a 1 each
 
     def chunks(self, run: Run) -> Iterator[Rows]:
@@ -67,17 +70,27 @@ class Fetch(Source):
 
 
 @dataclass
-class Join(Source):
-    """Each row of ``source`` with its matches among those of ``other``; with ``outer``, or with NULLs."""
+class Step(Source):
+    """What is done with the rows of another source; as wide as those, unless it says otherwise."""
 
     source: Source
+
+    @property
+    def width(self) -> int:
+        return self.source.width
+
+
+@dataclass
+class Join(Step):
+    """Each row of ``source`` with its matches among those of ``other``; with ``outer``, or with NULLs."""
+
     other: Source
     keys: Keys
     conditions: list[Value]
     outer: bool
 
     @property
-    def width(self) -> int:  # type: ignore[override]
+    def width(self) -> int:
         return self.source.width + self.other.width
 
     def chunks(self, run: Run) -> Iterator[Rows]:
@@ -110,19 +123,14 @@ class Join(Source):
 
 
 @dataclass
-class Match(Source):
+class Match(Step):
     """The rows of ``source`` that have a match among those of ``other``, or, not ``wanted``, those without."""
 
-    source: Source
     other: Source
     keys: Keys
     conditions: list[Value]
     wanted: bool
     null_means_none: bool = False  # NOT IN: nothing is outside of a list that holds NULL
-
-    @property
-    def width(self) -> int:  # type: ignore[override]
-        return self.source.width
 
     def chunks(self, run: Run) -> Iterator[Rows]:
         others, index, get = indexed(self.other, self.keys, run)
@@ -139,13 +147,8 @@ class Match(Source):
 
 
 @dataclass
-class Filter(Source):
-    source: Source
+class Filter(Step):
     conditions: list[Value]
-
-    @property
-    def width(self) -> int:  # type: ignore[override]
-        return self.source.width
 
     def chunks(self, run: Run) -> Iterator[Rows]:
         accept = accepting(self.conditions, run)
@@ -155,13 +158,12 @@ class Filter(Source):
 
 
 @dataclass
-class Group(Source):
-    source: Source
+class Group(Step):
     keys: list[Value]
     aggregates: list[Aggregate]
 
     @property
-    def width(self) -> int:  # type: ignore[override]
+    def width(self) -> int:
         return len(self.keys) + len(self.aggregates)
 
     def chunks(self, run: Run) -> Iterator[Rows]:
@@ -171,12 +173,11 @@ class Group(Source):
 
 
 @dataclass
-class Project(Source):
-    source: Source
+class Project(Step):
     columns: list[Value]
 
     @property
-    def width(self) -> int:  # type: ignore[override]
+    def width(self) -> int:
         return len(self.columns)
 
     def chunks(self, run: Run) -> Iterator[Rows]:
@@ -186,13 +187,7 @@ class Project(Source):
 
 
 @dataclass
-class Distinct(Source):
-    source: Source
-
-    @property
-    def width(self) -> int:  # type: ignore[override]
-        return self.source.width
-
+class Distinct(Step):
     def chunks(self, run: Run) -> Iterator[Rows]:
         seen: set[Row] = set()
         for chunk in self.source.chunks(run):
@@ -209,13 +204,8 @@ class Order:
 
 
 @dataclass
-class Sort(Source):
-    source: Source
+class Sort(Step):
     orders: list[Order]
-
-    @property
-    def width(self) -> int:  # type: ignore[override]
-        return self.source.width
 
     def chunks(self, run: Run) -> Iterator[Rows]:
         rows = self.source.rows(run)
@@ -228,14 +218,9 @@ class Sort(Source):
 
 
 @dataclass
-class Limit(Source):
-    source: Source
+class Limit(Step):
     limit: Value | None
     offset: Value | None
-
-    @property
-    def width(self) -> int:  # type: ignore[override]
-        return self.source.width
 
     def chunks(self, run: Run) -> Iterator[Rows]:
         skip = number(self.offset, run) or 0
@@ -259,7 +244,7 @@ class Concatenation(Source):
     sources: list[Source]
 
     @property
-    def width(self) -> int:  # type: ignore[override]
+    def width(self) -> int:
         return self.sources[0].width
 
     def chunks(self, run: Run) -> Iterator[Rows]:

@@ -43,12 +43,14 @@ from manybase.federation.python.program import (
     Project,
     Sort,
     Source,
+    Step,
     Top,
 )
 from manybase.federation.semantics import Semantics
 from manybase.federation.trees import Outer, fragments_of
 
 SETS = {"UNION": True, "UNION ALL": False}  # whether what is twice there counts once
+NULLS_FIRST = {operators.nulls_first_op: True, operators.nulls_last_op: False}
 
 
 class Programming(Pooling):
@@ -81,7 +83,8 @@ class Programming(Pooling):
         while not isinstance(source, Fetch):
             if isinstance(source, (Sort, Concatenation)):
                 return None
-            source = source.source  # type: ignore[attr-defined]
+            assert isinstance(source, Step)
+            source = source.source
         asked = (each.answers for each in self._fragments)
         if any(each is not None and each.outer is source.fragment for each in asked):
             return None  # its keys are what another one is asked for
@@ -173,7 +176,7 @@ class Programming(Pooling):
     def comes_first(self, scope: Scope) -> Fragment | None:
         """The fragment whose first rows, in the order that is asked for, make the first rows of the result."""
         select, tree = scope.select, scope.tree
-        clauses = [unordered(each) for each in internals.order_by_of(select)]
+        clauses = [ordering(each)[0] for each in internals.order_by_of(select)]
         if scope.around or not clauses or internals.limit_of(select) is None or internals.is_distinct(select):
             return None
         if scope.grouping is not None or internals.having_of(select) or any(isinstance(c, str) for c in clauses):
@@ -194,7 +197,7 @@ class Programming(Pooling):
     def ask_for_first(self, fragment: Fragment, select: Any, orders: list[Order], evaluating: Evaluating) -> None:
         clauses: list[Any] = []
         for clause, order in zip(internals.order_by_of(select), orders, strict=True):
-            expression = unordered(clause)
+            expression, _ = ordering(clause)
             if getattr(expression, "nullable", True) is not False:
                 missing = expression.is_(None)
                 clauses.append(missing.desc() if order.nulls_first else missing.asc())
@@ -230,28 +233,18 @@ class Programming(Pooling):
         )
 
     def order(self, clause: Any, scope: Scope, evaluating: Evaluating) -> Order:
-        descending, nulls_first = False, None
-        clause = internals.label_of(clause)
-        while isinstance(clause, UnaryExpression) and clause.modifier is not None:
-            if clause.modifier is operators.desc_op:
-                descending = True
-            elif clause.modifier is operators.nulls_first_op:
-                nulls_first = True
-            elif clause.modifier is operators.nulls_last_op:
-                nulls_first = False
-            clause = internals.label_of(clause.element)
-        if isinstance(clause, str):
-            found = [column for column in scope.columns if getattr(column, "name", None) == clause]
+        expression, modifiers = ordering(clause)
+        if isinstance(expression, str):
+            found = [column for column in scope.columns if getattr(column, "name", None) == expression]
             if len(found) != 1:
                 raise NotCovered("ORDER BY of a name")
-            clause = found[0]
-        if isinstance(clause, Label):
-            clause = clause.element
-        value = evaluating.value(clause)
+            expression = found[0].element if isinstance(found[0], Label) else found[0]
+        value = evaluating.value(expression)
         if kind_of(value.type) is None or value.folds:
             raise NotCovered(f"ORDER BY of {value.type!r}")
-        first = self._semantics.nulls_first != descending if nulls_first is None else nulls_first
-        return Order(value, descending, first)
+        descending = operators.desc_op in modifiers
+        nulls = [NULLS_FIRST[each] for each in modifiers if each in NULLS_FIRST]
+        return Order(value, descending, nulls[-1] if nulls else self._semantics.nulls_first != descending)
 
     def group(self, scope: Scope, source: Source, find: Any) -> tuple[Source, Any]:
         evaluating = Evaluating(find, self._name, self._semantics)
@@ -320,9 +313,11 @@ class Programming(Pooling):
         return Aggregate(value, aggregate("first", value, clause.type, self._semantics)), value.folds
 
 
-def unordered(clause: Any) -> Any:
-    """What ORDER BY orders by, without DESC and the like; the name of a label as a string."""
+def ordering(clause: Any) -> tuple[Any, list[Any]]:
+    """What ORDER BY orders by, the name of a label as a string; and DESC and the like, outermost first."""
+    modifiers = []
     clause = internals.label_of(clause)
     while isinstance(clause, UnaryExpression) and clause.modifier is not None:
+        modifiers.append(clause.modifier)
         clause = internals.label_of(clause.element)
-    return clause.element if isinstance(clause, Label) else clause
+    return clause.element if isinstance(clause, Label) else clause, modifiers

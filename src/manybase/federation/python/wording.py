@@ -21,6 +21,7 @@ from manybase.federation.python.program import (
     Project,
     Sort,
     Source,
+    Step,
 )
 
 
@@ -39,7 +40,8 @@ def worded(source: Source) -> Iterator[str]:
         return
     if isinstance(source, (Join, Match)):
         yield from worded(source.other)
-    yield from worded(source.source)  # type: ignore[attr-defined]  # all others have one
+    assert isinstance(source, Step)
+    yield from worded(source.source)
     yield sentence(source)
 
 
@@ -86,8 +88,8 @@ def names(source: Source) -> Iterator[str]:
     elif isinstance(source, Concatenation):
         for each in source.sources:
             yield from names(each)
-    else:
-        yield from names(source.source)  # type: ignore[attr-defined]
+    elif isinstance(source, Step):
+        yield from names(source.source)
         if isinstance(source, Join):
             yield from names(source.other)
 
