@@ -15,6 +15,7 @@ from manybase.extras import needing
 from manybase.fastapi.finishing import finished, in_thread
 from manybase.fastapi.routes import dependants, dependencies_of
 from manybase.fastapi.tickets import known
+from manybase.idling import closing_idle
 from manybase.recovering import recovering
 from manybase.watching import watching
 
@@ -34,7 +35,8 @@ def lifespan(databases: Databases, *, migrations: Migrations = "off", recovery: 
     ``PendingMigrations``, ``DestructiveMigration`` where a revision would lose data, or another ``MigrationError`` that
     names the database. Inside ``manybase.testing.rollback`` neither is done: there the tables are those of the tests.
 
-    While the application runs it looks at the replicas (``manybase.watching``), and ends what atomic commits have left
+    While the application runs it closes the engines of tenants that are idle (``manybase.idling``), looks at the
+    replicas (``manybase.watching``), and ends what atomic commits have left
     in doubt (``manybase.recovering``); ``recovery=False`` leaves the latter to somebody else. Raises
     ``ConfigurationError`` where a declaration or a route is wrong. ``request.state.databases`` is ``databases``. For a
     lifespan of your own, use ``running``.
@@ -61,7 +63,7 @@ async def running(
     check_migrations(migrations)
     databases.load()
     try:
-        async with recovering(databases) if recovery else nullcontext(), watching(databases):
+        async with recovering(databases) if recovery else nullcontext(), watching(databases), closing_idle(databases):
             await migrate(
                 databases, migrations
             )  # recovery runs: what is in doubt keeps locks that a revision waits for
