@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+DIALECT = "manybase"  # SQLAlchemy's name of what speaks them
+
 
 @dataclass(frozen=True, kw_only=True)
 class Semantics:
