@@ -12,7 +12,6 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
-    Alias,
     BigInteger,
     ColumnElement,
     Date,
@@ -24,7 +23,6 @@ from sqlalchemy import (
     Numeric,
     PrimaryKeyConstraint,
     String,
-    Table,
     TypeDecorator,
     UniqueConstraint,
     Uuid,
@@ -36,6 +34,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.types import TypeEngine
+
+from manybase.federation.fragments import table_in
 
 LISTED = 1_000  # keys that are sent as a list of parameters; beyond, only where one parameter can hold them all
 LEAST, MOST = -(2**63), 2**63 - 1  # of BIGINT
@@ -89,10 +89,8 @@ def of_json_table(name: str) -> Any:
 
 def is_indexed(inner: Any) -> bool:
     """Whether the model says that an index begins with that column."""
-    table = getattr(inner, "table", None)
-    while isinstance(table, Alias):
-        table = table.element
-    if not isinstance(table, Table):
+    table = table_in(getattr(inner, "table", None))
+    if table is None:
         return False
     constraints = [each for each in table.constraints if isinstance(each, (PrimaryKeyConstraint, UniqueConstraint))]
     first = [list(each.columns)[:1] for each in (*constraints, *table.indexes)]
