@@ -12,7 +12,6 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
-    Alias,
     BigInteger,
     ColumnElement,
     Date,
@@ -24,7 +23,6 @@ from sqlalchemy import (
     Numeric,
     PrimaryKeyConstraint,
     String,
-    Table,
     TypeDecorator,
     UniqueConstraint,
     Uuid,
@@ -38,6 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
+from manybase.federation.fragments import table_in
 from manybase.packets import PSYCOPG
 
 LISTED = 1_000  # keys that are sent as a list of parameters; beyond, only where one parameter can hold them all
@@ -127,10 +126,8 @@ def of_json_table(name: str) -> Any:
 
 def is_indexed(inner: Any) -> bool:
     """Whether the model says that an index begins with that column."""
-    table = getattr(inner, "table", None)
-    while isinstance(table, Alias):
-        table = table.element
-    if not isinstance(table, Table):
+    table = table_in(getattr(inner, "table", None))
+    if table is None:
         return False
     constraints = [each for each in table.constraints if isinstance(each, (PrimaryKeyConstraint, UniqueConstraint))]
     first = [list(each.columns)[:1] for each in (*constraints, *table.indexes)]
