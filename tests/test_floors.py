@@ -23,7 +23,7 @@ FLOORS = [
     "reading recovery search_path sequence servers serving tenancy untransactional",
     "session",
     "aio",
-    "doctor health lifecycle migrations pending recovering replica_health testing watching",
+    "doctor health idling lifecycle migrations pending recovering replica_health tenant_health testing watching",
     "__init__ cli fastapi",
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}

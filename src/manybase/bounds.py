@@ -60,6 +60,11 @@ class Bounds:
             return ticket
         return BothTickets(ticket, Ticket(self.budget, shares, self._timeout))
 
+    def lease(self, places: Iterable[tuple[Any, int]]) -> Ticket:
+        """The right to the engines at ``places`` alone."""
+        assert self.budget is not None
+        return Ticket(self.budget, dict(places), self._timeout)
+
     def forget(self) -> None:
         """In a forked child: whatever is open, or held by somebody, is the parent's."""
         if self.budget is not None:

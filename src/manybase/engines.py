@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection, Dialect, Engine, QueuePool, Table
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import greenlet_spawn
 
 from manybase.bounds import Bounds, check_limits
 from manybase.budget import Budget
@@ -48,7 +49,7 @@ from manybase.schema import create_tables
 from manybase.shelves import Shelves, running_loop
 from manybase.slots import BothTickets, Slots, Ticket
 from manybase.tenant_engines import Template, TenantEngine
-from manybase.tenants import AT, Tenants, has_own_url
+from manybase.tenants import AT, Placement, Tenants, has_own_url
 from manybase.unfinished import Unfinished
 from manybase.usage import Usage
 
@@ -323,6 +324,11 @@ class Databases:
         """Close the tenant engines that nobody has used for ``tenant_engine_idle`` seconds, wherever they are."""
         self._evictions.close_idle()
 
+    def close_engine(self, name: str) -> None:
+        """Close the engines of a part that is gone, also where somebody uses them."""
+        self._aside.pop(name, None)
+        self._evictions.drop(name)
+
     def aside(self, name: str, *, asyncio: bool = False) -> Engine:
         """An engine for work beside that of the sessions: it keeps no connection, and each statement commits itself."""
         engines = self._async_aside.setdefault(loop_of_greenlet(), {}) if asyncio else self._aside
@@ -375,6 +381,10 @@ class Databases:
                 with suppress(UnknownTenant, DirectoryUnavailable):  # said when the session touches that database
                     yield place_of(self.tenants.place(name, tenant, self, asyncio=asyncio).name, loop), count
 
+    def lease(self, needs: Mapping[str, int], tenant: str, *, asyncio: bool = False) -> Ticket:
+        """The engines for a tenant, for somebody who has the right to all the connections already."""
+        return self._bounds.lease(self._places_of(tenant, needs, asyncio=asyncio))
+
     def options_of(self, name: str) -> dict[str, Any]:
         """What ``create_engine`` gets for a database: the common options, and its own over them."""
         return {**self._engine_options, **self.declaration(name).engine_options}
@@ -411,18 +421,23 @@ class Databases:
         """Whether tests stand between the engines and their users."""
         return self._takeover is not None
 
-    def create_all(self, *names: str) -> None:
+    def create_all(self, *names: str, tenant: str | None = None) -> None:
         """Create the missing tables of the named databases, or of all that declare models. For small programs and
-        tutorials: migrations are what changes a database that holds data."""
-        for name in self._with_models(names):
-            with self.engine(name).begin() as connection:
-                create_tables(connection, self.tables(name))
+        tutorials: migrations are what changes a database that holds data.
 
-    async def acreate_all(self, *names: str) -> None:
+        Those of a ``tenant`` are created in its part of the databases with tenants, which without one are passed over.
+        """
+        for name in self._with_models(names, tenant):
+            part = self._part(name, tenant, asyncio=False)
+            with self.engine(part.name).begin() as connection:
+                create_tables(connection, self.tables(name), part.schema)
+
+    async def acreate_all(self, *names: str, tenant: str | None = None) -> None:
         """As ``create_all``, through the async engines."""
-        for name in self._with_models(names):
-            async with self.async_engine(name).begin() as connection:
-                await connection.run_sync(create_tables, self.tables(name))
+        for name in self._with_models(names, tenant):
+            part = await greenlet_spawn(self._part, name, tenant, asyncio=True)
+            async with self.async_engine(part.name).begin() as connection:
+                await connection.run_sync(create_tables, self.tables(name), part.schema)
 
     def dispose(self) -> None:
         """Close the idle connections of the sync engines made here; an ``engine=`` of yours stays yours."""
@@ -512,9 +527,23 @@ class Databases:
             if size is not None:
                 yield name, size
 
-    def _with_models(self, names: tuple[str, ...]) -> list[str]:
+    def _with_models(self, names: tuple[str, ...], tenant: str | None) -> list[str]:
         self.load()
-        return [self[name].name for name in names] or [n for n in self.names if self.ownership.declares_models(n)]
+        if tenant is None and (wrong := [name for name in names if name in self.tenants]):
+            raise no_tenant(wrong[0])
+        if names:
+            return [self[name].name for name in names]
+        return [
+            n for n in self.names if self.ownership.declares_models(n) and (n in self.tenants) is (tenant is not None)
+        ]
+
+    def _part(self, name: str, tenant: str | None, *, asyncio: bool) -> Placement:
+        """Where tables are created: for a tenant that no directory knows yet, too, unless it has to say which shard."""
+        if tenant is None:
+            return Placement(name, "", None, None, name)
+        if name in self.tenants and self[name].shards:
+            return self.tenants.place(name, tenant, self, asyncio=asyncio)
+        return self.tenants.placed(name, tenant, None)
 
     def _dialects(self) -> Iterator[Dialect]:
         yield from (dialect for each in self if (dialect := dialect_of(each)) is not None)

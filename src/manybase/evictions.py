@@ -76,6 +76,12 @@ class Evictions:
             return True
         return not self.suspended and any(has_idle(each.engine) and self._close_one(each) for each in self._all())
 
+    def drop(self, name: str) -> None:
+        """Close the engines of a part that is gone."""
+        for each in self._shelves:
+            if each.name == name and self._shelves.take(each):
+                self._close(each, each.engine.dispose)
+
     async def finish(self) -> None:
         """Wait until everything that this loop closes is closed."""
         loop = running_loop()

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, Literal, TypeVar
 from weakref import WeakKeyDictionary
@@ -24,6 +24,7 @@ from manybase.participants import MYSQL, backend_of
 from manybase.pending import Pending, Schema
 from manybase.recovery import MIN_AGE
 from manybase.replica_health import ReplicaHealth, ask_replicas
+from manybase.tenant_health import DirectoryState, ask_directory, shared_parts
 from manybase.twophase import mysql, postgresql
 from manybase.wire import mysql_code, sqlstate
 
@@ -44,7 +45,8 @@ class DatabaseHealth:
 
     ``in_doubt`` transactions are prepared and not ended; "warn" says that recovery should have ended them, or that
     migrations are pending, of which those that an ``env.py`` runs are not known, or that a replica serves nobody.
-    ``lock_active``: somebody migrates it.
+    ``lock_active``: somebody migrates it. Of a database with tenants, ``directory`` says whether that answers; where
+    each tenant has a database of its own, nothing else is asked, and of shards each is.
     """
 
     database: str
@@ -57,6 +59,8 @@ class DatabaseHealth:
     oldest_in_doubt_seconds: float | None = None
     error: str | None = None
     replicas: tuple[ReplicaHealth, ...] = ()
+    directory: DirectoryState | None = None
+    shards: tuple[DatabaseHealth, ...] = ()
 
 
 class Health:
@@ -98,13 +102,11 @@ class Health:
         return await asyncio.shield(task)  # who stops waiting does not stop it for the others
 
     async def _ask(self, database: Database) -> DatabaseHealth:
-        start = time.perf_counter()
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._run(database, select_one)
-        except Exception as error:
-            return DatabaseHealth(database.name, "fail", connected=False, error=kind_of(error))
-        latency = round((time.perf_counter() - start) * 1000, 1)
+        if database.name in self.databases.tenants:
+            return await check_tenants(self.databases, database, self._answer, self._timeout)
+        answer = await self._answer(database)
+        if not answer.connected:
+            return answer
         (count, oldest), (pending, locked), replicas = await asyncio.gather(
             self._in_doubt.known(database),
             self._schema.known(database),
@@ -112,17 +114,26 @@ class Health:
         )
         late = oldest is not None and oldest > OLD
         out = any(each.state not in ("ok", "unknown") for each in replicas)
-        return DatabaseHealth(
-            database.name,
-            "warn" if late or pending or out else "ok",
-            connected=True,
-            latency_ms=latency,
+        return replace(
+            answer,
+            status="warn" if late or pending or out else "ok",
             pending_migrations=pending,
             lock_active=locked,
             in_doubt=count,
             oldest_in_doubt_seconds=oldest,
             replicas=replicas,
         )
+
+    async def _answer(self, database: Database) -> DatabaseHealth:
+        """Whether it answers, and how soon."""
+        start = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._run(database, select_one)
+        except Exception as error:
+            return DatabaseHealth(database.name, "fail", connected=False, error=kind_of(error))
+        latency = round((time.perf_counter() - start) * 1000, 1)
+        return DatabaseHealth(database.name, "ok", connected=True, latency_ms=latency)
 
     async def _ask_in_doubt(self, database: Database) -> InDoubt:
         if not self._may_be_in_doubt(database):
@@ -178,6 +189,23 @@ class Rarely(Generic[T]):
                 known = await self._ask(database)
         self._answers[database.name] = time.monotonic(), known
         return known
+
+
+async def check_tenants(
+    databases: Databases, database: Database, answer: Callable[[Database], Awaitable[DatabaseHealth]], timeout: float
+) -> DatabaseHealth:
+    """The directory, and the servers that all tenants share. A directory that fails is no reason to stop: who is known
+    already is served."""
+    directory, found = await asyncio.gather(
+        ask_directory(databases, database.name, timeout),
+        asyncio.gather(*map(answer, shared_parts(databases, database.name))),
+    )
+    connected = any(each.connected for each in found) if found else directory == "ok"
+    worse = directory != "ok" or any(each.status != "ok" for each in found)
+    status: Status = "fail" if found and not connected else "warn" if worse else "ok"
+    if found and not database.shards:
+        return replace(found[0], status=status, directory=directory)
+    return DatabaseHealth(database.name, status, connected=connected, directory=directory, shards=tuple(found))
 
 
 def connected(engine: Engine, question: Callable[[Connection], T]) -> T:

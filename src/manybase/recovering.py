@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from manybase import decision
 from manybase.background import Jobs
-from manybase.doctor import Finding, adiagnose, conclude, examine
+from manybase.doctor import Finding, adiagnose, conclude, examine, parts
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError
 from manybase.gid import Gid, Xid
@@ -174,7 +174,7 @@ class Poller:
 
     def _diagnosed(self) -> list[Finding]:
         """In this thread, one after the other."""
-        return conclude([examine(self.databases, name, asyncio=False) for name in self.databases.names])
+        return conclude([examine(self.databases, name, asyncio=False) for name in parts(self.databases, asyncio=False)])
 
     async def _visit(self, this: Visits, name: str) -> None:
         try:

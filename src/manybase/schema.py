@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sqlalchemy import Connection, Table
+from sqlalchemy.schema import CreateSchema
 
 from manybase.errors import ConfigurationError
 
 
-def create_tables(connection: Connection, tables: Iterable[Table]) -> None:
-    """Create the missing ones of ``tables``, which all live in the database of ``connection``."""
+def create_tables(connection: Connection, tables: Iterable[Table], schema: str | None = None) -> None:
+    """Create the missing ones of ``tables``, which all live in the database of ``connection``, or in ``schema``."""
     tables = list(tables)
     check_keys(tables)
+    if schema is not None:
+        connection.execute(CreateSchema(schema, if_not_exists=True))
+        connection = connection.execution_options(schema_translate_map={None: schema})
     for metadata in dict.fromkeys(table.metadata for table in tables):
         metadata.create_all(connection, tables=[table for table in tables if table.metadata is metadata])
 

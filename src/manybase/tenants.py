@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ AT = "@"  # between the name of a database and what says which part of it: "crm@
 HARMLESS = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_-])?", re.ASCII)
 LONGEST = 63  # bytes of a name in PostgreSQL, which cuts off the rest; MySQL takes 64
 SCHEMA_LESS = ("sqlite",)
+NOBODYS_NAME = "manybase-health"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Tenants:
     def __init__(self, declarations: Sequence[Database]) -> None:
         self._declared = {each.name: each for each in declarations if each.tenants is not None}
         self._answers = {name: Answers(name, directory_of(each)) for name, each in self._declared.items()}
+        self._guests: dict[tuple[str, str], Placement] = {}
+        self._places: dict[str, Database] = {}
 
     def __bool__(self) -> bool:
         return bool(self._declared)
@@ -64,6 +68,8 @@ class Tenants:
         declared, answers = self._declared[database], self._answers[database]
         if not is_name(tenant, declared):
             raise UnknownTenant(tenant, [database], "cannot be one: tenant_names= allows no such name")
+        if (database, tenant) in self._guests:
+            return self._guests[database, tenant]
         if not answers.directory.asks:
             found = answers.directory.find(tenant, databases, asyncio=asyncio)
         else:
@@ -82,9 +88,40 @@ class Tenants:
             raise UnknownTenant(tenant, [database])
         return placed(declared, tenant, found)
 
+    def is_known(self, database: str, tenant: str) -> bool:
+        """Whether ``place`` needs to ask nobody."""
+        answers = self._of(database)
+        if not answers.directory.asks or not isinstance(tenant, str):
+            return True
+        return (database, tenant) in self._guests or answers.known(tenant) is not None
+
+    def ask_about_nobody(self, database: str, databases: Any, *, asyncio: bool) -> None:
+        """Raise what the directory raises, if it has to ask somebody."""
+        directory = self._of(database).directory
+        if directory.asks and is_name(NOBODYS_NAME, self._declared[database]):
+            directory.find(NOBODYS_NAME, databases, asyncio=asyncio)
+
+    @contextmanager
+    def including(self, placement: Placement, declared: Database | None = None) -> Iterator[None]:
+        """Inside, there is one more tenant, or another place for one: ``declared``, if it has a URL of its own. For
+        tests."""
+        key = placement.database, placement.tenant
+        before = self._guests.get(key)
+        self._guests[key] = placement
+        if declared is not None:
+            self._places[declared.name] = declared
+        try:
+            yield
+        finally:
+            del self._guests[key]
+            if before is not None:
+                self._guests[key] = before
+
     def names(self, database: str, databases: Any, *, asyncio: bool = False) -> Iterator[tuple[str, Found]]:
         """The tenants of a database and their shards, in the order of their names, as the directory lists them."""
-        return self._of(database).directory.names(databases, asyncio=asyncio)
+        listed = self._of(database).directory.names(databases, asyncio=asyncio)
+        guests = {tenant: each.shard for (name, tenant), each in self._guests.items() if name == database}
+        return iter(sorted({**dict(listed), **guests}.items())) if guests else listed
 
     def add(self, database: str, tenant: str, shard: Found, databases: Any, *, asyncio: bool = False) -> None:
         """Enter a tenant in the directory."""
@@ -105,10 +142,12 @@ class Tenants:
         declared = self._declared[database]
         if not is_name(tenant, declared):
             raise UnknownTenant(tenant, [database], "cannot be one: tenant_names= allows no such name")
-        return placed(declared, tenant, shard)
+        return self._guests.get((database, tenant)) or placed(declared, tenant, shard)
 
     def declaration(self, name: str) -> Database | None:
         """The declaration of one part, "crm@acme", as if it were a database; None where that is no part of any."""
+        if name in self._places:
+            return self._places[name]
         database, _, part = name.partition(AT)
         declared = self._declared.get(database)
         if declared is None or not part:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio as aio
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from sqlalchemy.util import await_only, greenlet_spawn
@@ -11,10 +13,11 @@ from manybase.concurrency import Uninterrupted
 from manybase.doctor.examining import examine, failed
 from manybase.doctor.facts import Facts
 from manybase.doctor.findings import Finding, Level
+from manybase.doctor.tenants import parts
 from manybase.doctor.together import conclude
 from manybase.engines import Databases
 
-__all__ = ["Facts", "Finding", "Level", "adiagnose", "conclude", "diagnose", "examine"]
+__all__ = ["Facts", "Finding", "Level", "adiagnose", "conclude", "diagnose", "examine", "parts"]
 
 PATIENCE = 10.0  # seconds for each database
 
@@ -27,12 +30,14 @@ def diagnose(databases: Databases, *, asyncio: bool = False, timeout: float = PA
     if asyncio:
         return await_only(adiagnose(databases, timeout=timeout))
     steps = Uninterrupted(asyncio=False)
-    ended = steps.run([partial(examine, databases, name, asyncio=False) for name in databases.names], timeout)
+    listed = steps.run([partial(parts, databases, asyncio=False)], timeout)[0]
+    names = databases.names if isinstance(listed, BaseException) else listed
+    ended = steps.run([partial(examine, databases, name, asyncio=False) for name in names], timeout)
     if steps.interruption is not None:
         raise steps.interruption
     facts = [
         failed(databases, name, each) if isinstance(each, BaseException) else each
-        for name, each in zip(databases.names, ended, strict=True)
+        for name, each in zip(names, ended, strict=True)
     ]
     return conclude(facts)
 
@@ -47,4 +52,8 @@ async def adiagnose(databases: Databases, *, timeout: float = PATIENCE) -> list[
         except TimeoutError as error:
             return failed(databases, name, error)
 
-    return conclude(await aio.gather(*map(one, databases.names)))
+    names: Sequence[str] = databases.names
+    with suppress(TimeoutError):
+        async with aio.timeout(timeout):
+            names = await greenlet_spawn(parts, databases, asyncio=True)
+    return conclude(await aio.gather(*map(one, names)))

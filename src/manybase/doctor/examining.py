@@ -8,7 +8,7 @@ from sqlalchemy import URL, Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from manybase.connecting import capacity
-from manybase.doctor import mysql, postgresql, sqlite
+from manybase.doctor import mysql, postgresql, sqlite, tenants
 from manybase.doctor.facts import Check, Facts
 from manybase.doctor.findings import Finding
 from manybase.doctor.replicas import examine_replicas
@@ -27,6 +27,10 @@ CHECKS = {
 def examine(databases: Databases, name: str, *, asyncio: bool) -> Facts:
     """The facts of one database; that it does not answer is one of them. Nothing is changed."""
     facts = known(databases, name)
+    facts.findings.extend(tenants.pools(databases, name))
+    if tenants.is_nobodys(databases, name):
+        facts.findings.append(tenants.unasked(name))
+        return facts
     if facts.url is None or not facts.lasts or is_missing_file(facts.url):
         return facts
     try:
@@ -34,6 +38,7 @@ def examine(databases: Databases, name: str, *, asyncio: bool) -> Facts:
             facts.answers = True
             for check in CHECKS.get(connection.dialect.name, ()):
                 run(check, connection, facts)
+            facts.findings.extend(tenants.connections(databases, name, connection))
             facts.findings.extend(examine_replicas(databases, name, connection, asyncio=asyncio))
     except (SQLAlchemyError, OSError) as error:
         return failed(databases, name, error)

@@ -12,7 +12,7 @@ from manybase.doctor.facts import Facts
 from manybase.doctor.findings import Finding
 from manybase.participants import MYSQL
 
-ALONE = ("connection", "in doubt", "tables", "file", "replica")
+ALONE = ("connection", "in doubt", "tables", "file", "replica", "connections", "tenants")
 
 
 def conclude(facts: Sequence[Facts]) -> list[Finding]:

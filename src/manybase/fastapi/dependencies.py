@@ -16,7 +16,8 @@ from manybase import AsyncSession, ConfigurationError, Databases, Session
 from manybase.fastapi.finishing import finish, in_thread, released_by_threads
 from manybase.fastapi.positions import position_of
 from manybase.fastapi.problems import note_session, problem, raise_answer
-from manybase.fastapi.tickets import RequestTicket, Uses, remember
+from manybase.fastapi.tenants import check_tenants, tenant_of
+from manybase.fastapi.tickets import RequestTicket, Uses, known, remember
 from manybase.reading import refuse_writes
 from manybase.scope import Role
 from manybase.session import check_role
@@ -36,6 +37,7 @@ def session_dependency(
     database: Choice = None,
     choices: Sequence[str] | None = None,
     role: RoleChoice = "primary",
+    tenant: Choose = None,
     atomic: bool = True,
 ) -> Any:
     """An ``AsyncSession`` for one request: ``Annotated[AsyncSession, session_dependency(databases)]``.
@@ -47,12 +49,14 @@ def session_dependency(
     ``database`` pins it: a declared name, or a dependency of yours that returns one for this request. What such a
     dependency may return are the ``choices``, by default the databases declared with ``shared_models=True``; anything
     else is a 404. ``role="replica"`` reads from replicas, after the position that ``PositionMiddleware`` has found; a
-    dependency of yours may choose the role, as ``by_method`` does. ``atomic=False`` commits one database after the
-    other, and may tear. Equal arguments give the same dependency, thus one session per request; its ``.dependency`` is
-    the key for ``app.dependency_overrides``.
+    dependency of yours may choose the role, as ``by_method`` does. ``tenant`` is a dependency of yours that returns
+    the name of the tenant of this request, or None where it has none: one that no directory knows is a 404, and a
+    second name in the same request a 400. ``atomic=False`` commits one database after the other, and may tear. Equal
+    arguments give the same dependency, thus one session per request; its ``.dependency`` is the key for
+    ``app.dependency_overrides``.
     """
-    uses = uses_of(databases, database, choices)
-    chosen = Chosen.of(database, role)
+    uses = uses_of(databases, database, choices, tenant)
+    chosen = Chosen.of(database, role, tenant)
     return Depends(async_dependency(uses, chosen, atomic), scope="function")
 
 
@@ -62,11 +66,12 @@ def sync_session_dependency(
     database: Choice = None,
     choices: Sequence[str] | None = None,
     role: RoleChoice = "primary",
+    tenant: Choose = None,
     atomic: bool = True,
 ) -> Any:
     """As ``session_dependency``, a sync ``Session`` for a ``def`` route. Waiting for a connection takes no thread."""
-    uses = uses_of(databases, database, choices)
-    chosen = Chosen.of(database, role)
+    uses = uses_of(databases, database, choices, tenant)
+    chosen = Chosen.of(database, role, tenant)
     return Depends(sync_dependency(uses, chosen, atomic), scope="function")
 
 
@@ -76,13 +81,14 @@ def streaming_dependency(
     database: Choice = None,
     choices: Sequence[str] | None = None,
     role: RoleChoice = "primary",
+    tenant: Choose = None,
 ) -> Any:
     """An ``AsyncSession`` that stays open until a streamed response has been sent, for reading only.
 
     It never commits: flushes and INSERT, UPDATE and DELETE raise ``ReadOnlyError``.
     """
-    uses = uses_of(databases, database, choices)
-    return Depends(streaming(uses, Chosen.of(database, role)), scope="request")
+    uses = uses_of(databases, database, choices, tenant)
+    return Depends(streaming(uses, Chosen.of(database, role, tenant)), scope="request")
 
 
 @dataclass(frozen=True)
@@ -92,26 +98,35 @@ class Chosen:
     database: Choose
     role: Role
     role_of: Choose
+    tenant: Choose
 
     @classmethod
-    def of(cls, database: Choice, role: RoleChoice) -> Chosen:
+    def of(cls, database: Choice, role: RoleChoice, tenant: Choose) -> Chosen:
         choose = database if callable(database) else None
         if callable(role):
-            return cls(choose, "primary", role)
+            return cls(choose, "primary", role, tenant)
         check_role(role, None)
-        return cls(choose, role, None)
+        return cls(choose, role, None, tenant)
 
 
-def uses_of(databases: Databases, database: Choice, choices: Sequence[str] | None) -> Uses:
+def uses_of(databases: Databases, database: Choice, choices: Sequence[str] | None, tenant: Choose) -> Uses:
     """Which databases the sessions of a dependency may use; ``ConfigurationError`` where that makes no sense."""
+    names, is_pinned = names_of(databases, database, choices)
+    uses = Uses(databases, names, is_pinned, tenants=tenant is not None)
+    check_tenants(uses, tenant)
+    return uses
+
+
+def names_of(databases: Databases, database: Choice, choices: Sequence[str] | None) -> tuple[tuple[str, ...], bool]:
+    """All that may be used, and whether a session is pinned to one of them."""
     if choices is not None and not callable(database):
         raise ConfigurationError(
             "choices= says what a dependency may choose: pass it as database=, or leave out choices."
         )
     if isinstance(database, str):
-        return Uses(databases, (databases[database].name,), pinned=True)
+        return (databases[database].name,), True
     if database is None:
-        return Uses(databases, databases.names, pinned=False)
+        return databases.names, False
     shared = tuple(each.name for each in databases if each.shared_models)
     allowed = shared if choices is None else tuple(databases[name].name for name in choices)
     if not allowed:
@@ -119,17 +134,17 @@ def uses_of(databases: Databases, database: Choice, choices: Sequence[str] | Non
             "A dependency that chooses the database needs the names it may choose: pass choices=[...], or declare "
             "databases of the same models with shared_models=True. A client must not reach every declared database."
         )
-    return Uses(databases, allowed, pinned=True)
+    return allowed, True
 
 
 @cache
 def async_dependency(uses: Uses, chosen: Chosen, atomic: bool) -> Dependency:
     async def session(
-        connection: HTTPConnection, name: Any = THE_ONLY_ONE, role: Any = chosen.role
+        connection: HTTPConnection, name: Any = THE_ONLY_ONE, role: Any = chosen.role, tenant: Any = None
     ) -> AsyncIterator[AsyncSession]:
         database = pinned(uses, name)
-        ticket = RequestTicket.of(connection, session, database)
-        options = {**OPTIONS, **options_of(connection, role), "atomic": atomic}
+        tenant, ticket = await admitted(connection, session, database, tenant)
+        options = {**OPTIONS, **options_of(connection, role, tenant), "atomic": atomic}
         current = AsyncSession(uses.databases, database=database, ticket=ticket.enter(), **options)
         note_session(current.sync_session, connection)
         try:
@@ -148,11 +163,11 @@ def async_dependency(uses: Uses, chosen: Chosen, atomic: bool) -> Dependency:
 @cache
 def sync_dependency(uses: Uses, chosen: Chosen, atomic: bool) -> Dependency:
     async def session(
-        connection: HTTPConnection, name: Any = THE_ONLY_ONE, role: Any = chosen.role
+        connection: HTTPConnection, name: Any = THE_ONLY_ONE, role: Any = chosen.role, tenant: Any = None
     ) -> AsyncIterator[Session]:
         database = pinned(uses, name)
-        ticket = RequestTicket.of(connection, session, database)
-        options = {**OPTIONS, **options_of(connection, role), "atomic": atomic}
+        tenant, ticket = await admitted(connection, session, database, tenant)
+        options = {**OPTIONS, **options_of(connection, role, tenant), "atomic": atomic}
         current = Session(uses.databases, database=database, ticket=ticket.enter(), **options)
         note_session(current, connection)
         try:
@@ -175,11 +190,11 @@ def sync_dependency(uses: Uses, chosen: Chosen, atomic: bool) -> Dependency:
 @cache
 def streaming(uses: Uses, chosen: Chosen) -> Dependency:
     async def session(
-        connection: HTTPConnection, name: Any = THE_ONLY_ONE, role: Any = chosen.role
+        connection: HTTPConnection, name: Any = THE_ONLY_ONE, role: Any = chosen.role, tenant: Any = None
     ) -> AsyncIterator[AsyncSession]:
         database = pinned(uses, name)
-        ticket = RequestTicket.of(connection, session, database)
-        options = {**OPTIONS, **options_of(connection, role)}
+        tenant, ticket = await admitted(connection, session, database, tenant)
+        options = {**OPTIONS, **options_of(connection, role, tenant)}
         current = AsyncSession(uses.databases, database=database, ticket=ticket.enter(), **options)
         refuse_writes(current.sync_session, STREAMING, uses.databases.router)
         try:
@@ -192,15 +207,26 @@ def streaming(uses: Uses, chosen: Chosen) -> Dependency:
     return remember(choosing(session, chosen), uses, scope="request", asyncio=True)
 
 
-def options_of(connection: HTTPConnection, role: Role) -> dict[str, Any]:
-    """What a session gets from the request: its role, and what it has to have seen."""
-    return {"role": role, "after": position_of(connection.scope)}
+async def admitted(
+    connection: HTTPConnection, dependency: Dependency, database: str | None, given: Any
+) -> tuple[str | None, RequestTicket]:
+    """The tenant of the request, and the ticket for its connections."""
+    try:
+        tenant = await tenant_of(connection, known[dependency], database, given)
+        return tenant, await RequestTicket.of(connection, dependency, database, tenant)
+    except Exception as error:
+        raise_answer(error, connection)
+
+
+def options_of(connection: HTTPConnection, role: Role, tenant: str | None) -> dict[str, Any]:
+    """What a session gets from the request: its role, what it has to have seen, and whose part it sees."""
+    return {"role": role, "after": position_of(connection.scope), "tenant": tenant}
 
 
 def choosing(dependency: Dependency, chosen: Chosen) -> Dependency:
     """Let FastAPI see as parameters what is chosen for a request; nothing else must become a query parameter."""
     seen = signature(dependency)
-    choices = {"name": chosen.database, "role": chosen.role_of}
+    choices = {"name": chosen.database, "role": chosen.role_of, "tenant": chosen.tenant}
     given = [
         seen.parameters[name].replace(default=Depends(choose)) for name, choose in choices.items() if choose is not None
     ]

@@ -20,8 +20,8 @@ def health_router(databases: Databases, *, details: Any = None, timeout: float =
     does not answer within ``timeout`` seconds. ``/startupz`` is 503 until they have answered once, at their head where
     the ``lifespan`` got ``migrations="require"`` or ``"upgrade"``. Without these, or where no history is known, it asks
     for no head: a release may well come before its migration. ``/health`` and ``/health/{name}`` tell each database
-    apart; they exist only with ``details``, a ``Depends(...)`` of yours that decides who may see them. All ask on
-    connections of their own, at once, at most once per second.
+    apart, and what this process has open where that is bounded; they exist only with ``details``, a ``Depends(...)`` of
+    yours that decides who may see them. All ask on connections of their own, at once, at most once per second.
     """
     router = APIRouter(tags=["health"])
     health = Health(databases, timeout=timeout)
@@ -55,7 +55,9 @@ def add_details(router: APIRouter, health: Health, details: Any) -> None:
         found = await health.check_all(health.databases.names)
         required = [each for each in found if each.database in health.required]
         status = "fail" if worst(required) == "fail" else "warn" if worst(found) != "ok" else "ok"
-        return told(status, databases=[asdict(each) for each in found])
+        bounded = health.databases.budget is not None
+        usage = {"usage": asdict(health.databases.usage())} if bounded else {}
+        return told(status, databases=[asdict(each) for each in found], **usage)
 
     @router.get("/health/{name}", dependencies=[details])
     async def one_database(name: str) -> JSONResponse:

@@ -9,7 +9,16 @@ from sqlalchemy import exc as sa_exc
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketState
 
-from manybase import AtomicityError, InDoubtError, NoReplica, NotCommitted, PartialCommitError, Session
+from manybase import (
+    AtomicityError,
+    DirectoryUnavailable,
+    InDoubtError,
+    NoReplica,
+    NotCommitted,
+    PartialCommitError,
+    Session,
+    UnknownTenant,
+)
 from manybase.refusals import is_conflict
 from manybase.wire import mysql_code, sqlstate
 
@@ -63,6 +72,10 @@ def answer(error: Exception, *, reading: bool, committing: bool, changed: bool =
         return failed("The databases could not commit together.", changed)
     if isinstance(error, NoReplica):
         return failed("No replica can serve.", changed)
+    if isinstance(error, UnknownTenant):
+        return problem(404, "Unknown tenant.")
+    if isinstance(error, DirectoryUnavailable):
+        return failed("Who the tenants are cannot be told.", changed)
     if isinstance(error, sa_exc.TimeoutError):
         return failed("The database is busy.", changed)
     if not isinstance(error, sa_exc.DBAPIError):

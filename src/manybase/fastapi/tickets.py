@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from starlette.requests import HTTPConnection
 
 from manybase import Databases
+from manybase.fastapi.asking import asked
 from manybase.fastapi.routes import dependants_of, dependencies_of
 from manybase.slots import BothTickets, Ticket
 
@@ -20,11 +21,24 @@ Dependency = TypeVar("Dependency", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Uses:
-    """The databases that a session of some dependency may use: all of ``names``, or, pinned, one of them."""
+    """The databases that a session of some dependency may use: all of ``names``, or, pinned, one of them.
+
+    ``tenants``: also those that have tenants, for a dependency says which one is meant.
+    """
 
     databases: Databases
     names: tuple[str, ...]
     pinned: bool
+    tenants: bool = False
+
+    @property
+    def of_tenants(self) -> tuple[str, ...]:
+        return tuple(name for name in self.names if name in self.databases.tenants)
+
+    @property
+    def connected(self) -> tuple[str, ...]:
+        """Those that a session can get a connection to."""
+        return tuple(name for name in self.names if self.tenants or name not in self.databases.tenants)
 
 
 @dataclass(frozen=True)
@@ -46,27 +60,75 @@ def remember(dependency: Dependency, uses: Uses, *, scope: str, asyncio: bool) -
     return dependency
 
 
+class Joined(BothTickets):
+    """Tickets as one, taken one after the other. That of a tenant may come when the first sessions are there."""
+
+    __slots__ = ("tickets",)
+
+    def __init__(self) -> None:
+        self.tickets: list[Ticket | BothTickets] = []
+
+    @property
+    def taken(self) -> bool:
+        return all(each.taken for each in self.tickets)
+
+    @property
+    def is_begun(self) -> bool:
+        return any(each.taken for each in self.tickets)
+
+    def take(self) -> None:
+        for each in self.tickets:
+            each.take()
+
+    async def take_async(self) -> None:
+        for each in self.tickets:
+            await each.take_async()
+
+    def take_at_once(self) -> bool:
+        return all(each.take_at_once() for each in self.tickets)
+
+    def retire(self) -> None:
+        for each in reversed(self.tickets):
+            each.retire()
+
+    def release(self) -> None:
+        for each in reversed(self.tickets):
+            each.release()
+
+
 class RequestTicket:
     """The ticket shared by the sessions of a request; given back when the last one is closed."""
 
-    def __init__(self, ticket: Ticket | BothTickets, forget: Callable[[], object]) -> None:
-        self._ticket = ticket
+    def __init__(self, forget: Callable[[], object]) -> None:
+        self._ticket = Joined()
+        self._tenant: str | None = None
         self._forget = forget
         self._sessions = 0
 
     @classmethod
-    def of(cls, connection: HTTPConnection, dependency: Callable[..., Any], database: str | None) -> RequestTicket:
+    async def of(
+        cls, connection: HTTPConnection, dependency: Callable[..., Any], database: str | None, tenant: str | None
+    ) -> RequestTicket:
         """The ticket of this request for the kind of session that ``dependency`` gives, pinned to ``database``."""
         this = known[dependency]
         databases = this.uses.databases
         tickets: dict[Any, RequestTicket] = connection.scope.setdefault("manybase.tickets", {})
         key = (databases, this.asyncio)
-        if key not in tickets:
-            needs = needs_of(connection, dependency, database)
-            tickets[key] = cls(databases.ticket(needs, asyncio=this.asyncio), lambda: tickets.pop(key))
-        return tickets[key]
+        if key in tickets and tenant in (None, tickets[key]._tenant):
+            return tickets[key]
+        needs = needs_of(connection, dependency, database)
+        begun = key in tickets and tickets[key]._ticket.is_begun
+        if begun and tenant is not None:
+            make: Callable[[], Any] = partial(databases.lease, needs, tenant, asyncio=this.asyncio)
+        else:  # all in one go: whoever has a part of what he needs, and waits, keeps it from others
+            make = partial(databases.ticket, needs, tenant=tenant, asyncio=this.asyncio)
+        ticket = await asked(databases, tenant, needs, make, asyncio=this.asyncio)
+        found = tickets.setdefault(key, cls(lambda: tickets.pop(key)))
+        found._tenant = tenant
+        found._ticket.tickets = [*found._ticket.tickets, ticket] if begun else [ticket]
+        return found
 
-    def enter(self) -> Ticket | BothTickets:
+    def enter(self) -> BothTickets:
         self._sessions += 1
         return self._ticket
 
@@ -95,7 +157,7 @@ def count(calls: frozenset[Callable[..., Any]], dependency: Callable[..., Any], 
         if call is dependency and database is not None:
             needs.update((database,))  # chosen by now: one that is busy must not hold up requests for the others
         elif each.uses.databases is this.uses.databases and each.asyncio is this.asyncio:
-            needs.update(each.uses.names)
+            needs.update(each.uses.connected)
     return needs
 
 

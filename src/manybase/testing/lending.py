@@ -12,6 +12,7 @@ from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
 from manybase.errors import ConfigurationError
+from manybase.search_path import SCHEMA
 from manybase.testing.outer import OuterTransaction, RollbackConflict, Savepoint
 
 # What SQLAlchemy sets on a connection before its transaction begins. Here that transaction has long begun.
@@ -134,6 +135,12 @@ class BorrowedConnection:
         self._savepoint = self._outer.savepoint(self._savepoint)
         return self._outer.connection.cursor(*arguments, **options)
 
+    def look_where(self, schema: str | None) -> None:
+        """What a tenant has set for textual SQL lasts as long as the transaction, and here that is everybody's."""
+        if schema is None and self._outer.schema is not None:
+            self._outer.run("SET LOCAL search_path TO DEFAULT")
+        self._outer.schema = schema if self._lending.engine.dialect.name == "postgresql" else None
+
     def before_write(self, statement: str) -> None:
         if ENDS.match(statement):
             raise RollbackConflict(
@@ -179,7 +186,10 @@ def before_execute(
 ) -> tuple[str, object]:
     """Note who writes, and keep the program's own transaction statements from ending the outer transaction."""
     borrowed = connection.connection.dbapi_connection
-    if not isinstance(borrowed, BorrowedConnection) or READS.match(statement):
+    if not isinstance(borrowed, BorrowedConnection):
+        return statement, parameters
+    borrowed.look_where(vars(connection).get(SCHEMA))
+    if READS.match(statement):
         return statement, parameters
     if BEGINS.match(statement):
         return "SELECT 1", parameters  # it has begun

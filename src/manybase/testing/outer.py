@@ -45,6 +45,7 @@ class OuterTransaction:
         self.database = database
         self.connection = connection
         self.written = False
+        self.schema: str | None = None  # that of the tenant whose session was the last one to run something
         self._savepoints: list[Savepoint] = []  # those of the server, oldest first
         self._writes: list[Savepoint] = []  # whose statement it was, for each one that may have written
         self._failed: Savepoint | None = None

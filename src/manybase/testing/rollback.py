@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import ExitStack
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine
 from sqlalchemy.util import await_only, greenlet_spawn
@@ -15,6 +17,16 @@ from manybase.shelves import running_loop
 from manybase.testing.lending import Lending
 from manybase.testing.loops import dispose_with_loop
 from manybase.testing.outer import RollbackConflict
+
+lasting: WeakKeyDictionary[Databases, Rollback] = WeakKeyDictionary()  # the blocks that have begun
+
+
+def after_rollback(databases: Databases, job: Callable[[], None]) -> None:
+    """Do it when the block that has begun is over, and its connections hold no locks any more; at once without one."""
+    if databases in lasting:
+        lasting[databases].afterwards.callback(job)
+    else:
+        job()
 
 
 def rollback(databases: Databases) -> Rollback:
@@ -40,12 +52,14 @@ class Rollback:
 
     def __init__(self, databases: Databases) -> None:
         self._databases = databases
+        self.afterwards = ExitStack()
         self._lendings: list[Lending] = []
         self._loop_of_with: asyncio.AbstractEventLoop | None = None
         self._over = False
 
     def __enter__(self) -> None:
         self._databases.begin_takeover(self)
+        lasting[self._databases] = self
         self._loop_of_with = running_loop()
 
     def __exit__(self, *_: object) -> None:
@@ -55,6 +69,7 @@ class Rollback:
 
     async def __aenter__(self) -> None:
         self._databases.begin_takeover(self)
+        lasting[self._databases] = self
         self._loop_of_with = None
 
     async def __aexit__(self, *_: object) -> None:
@@ -97,10 +112,12 @@ class Rollback:
             each.stop()
         ending = ExitStack()
         ending.callback(self._forget)
+        ending.push(self.afterwards.pop_all())
         ending.callback(self._databases.end_takeover)
         return ending
 
     def _forget(self) -> None:
+        lasting.pop(self._databases, None)
         self._lendings.clear()
         self._over = False
 
