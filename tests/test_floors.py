@@ -19,11 +19,11 @@ FLOORS = [
     "slots steps tenants unfinished usage watchdog wire",
     "ownership replicas replication routing tables twophase",
     "bounds connecting decision engines evictions openings sharing tenant_engines",
-    "atomic attaching commit coordinators enlisted federation journals looking participants prepared_slots reading "
-    "recovery search_path sequence serving tenancy untransactional",
+    "atomic attaching commit coordinators enlisted federation journals looking participants parts prepared_slots "
+    "reading recovery search_path sequence servers serving tenancy untransactional",
     "session",
     "aio",
-    "doctor health idling migrations pending recovering replica_health tenant_health testing watching",
+    "doctor health idling lifecycle migrations pending recovering replica_health tenant_health testing watching",
     "__init__ cli fastapi",
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}

@@ -22,6 +22,8 @@ class Directory:
 
     asks = False
     believed = 60.0
+    lists = True  # whether it can tell all tenants
+    adds = removes = True  # whether it can be changed from here
 
     def find(self, tenant: str, databases: Any, *, asyncio: bool) -> Found:
         """The shard of a tenant, None where it needs none, or ``NOBODY``."""
@@ -48,6 +50,7 @@ class Names(Directory):
 
     def __init__(self, names: Collection[str]) -> None:
         self._names = names if isinstance(names, MutableSet) else frozenset(names)
+        self.adds = self.removes = isinstance(names, MutableSet)
 
     def find(self, tenant: str, databases: Any, *, asyncio: bool) -> Found:
         return None if tenant in self._names else NOBODY
@@ -72,6 +75,7 @@ class ByName(Directory):
     def __init__(self, mapping: Mapping[str, Any], *, sharded: bool) -> None:
         self._mapping = mapping
         self._sharded = sharded
+        self.adds = self.removes = isinstance(mapping, MutableMapping)
 
     def find(self, tenant: str, databases: Any, *, asyncio: bool) -> Found:
         found = self._mapping.get(tenant, NOBODY)
@@ -117,6 +121,7 @@ class TenantDirectory(Directory):
         self._names = names
         self._add = add
         self._remove = remove
+        self.lists, self.adds, self.removes = names is not None, add is not None, remove is not None
         self.believed = believed
 
     def find(self, tenant: str, databases: Any, *, asyncio: bool) -> Found:

@@ -11,8 +11,8 @@ from sqlalchemy.util.concurrency import in_greenlet
 from manybase.attaching import Files
 from manybase.commit import commit_at_once, commit_together
 from manybase.engines import Databases
-from manybase.errors import ConfigurationError, InDoubtError, NotCommitted, PartialCommitError
-from manybase.gid import Xid, new_transaction
+from manybase.errors import AtomicityError, ConfigurationError, InDoubtError, NotCommitted, PartialCommitError
+from manybase.gid import XA_LIMIT, Xid, new_transaction
 from manybase.participants import MYSQL, Participant, begins_as_xa, keep_decisions_in_file
 from manybase.position import NOWHERE, OnPrimary, Point, Position
 from manybase.sequence import commit_in_order, roll_back
@@ -90,6 +90,12 @@ class Enlisted:
             return False
         if name not in self._databases or not begins_as_xa(self._databases, name, asyncio=self._asyncio):
             return False
+        if len(name) > XA_LIMIT:
+            raise AtomicityError(
+                f"{name!r} is too long a name for a commit over several databases: MySQL takes {XA_LIMIT} bytes. Give "
+                "the database, its shard or the tenant a shorter one, or commit one after the other: atomic=False.",
+                [name],
+            )
         self._transaction = self._transaction or new_transaction()
         branch = self._branches[name] = Xid(self._databases.app, self._transaction, name)
         mysql.begin(connection, branch)

@@ -287,14 +287,13 @@ class PendingMigrations(MigrationError):
     def __init__(self, pending: Mapping[str, int], unknown: Mapping[str, Iterable[str]] | None = None) -> None:
         self.pending = dict(pending)
         self.unknown = {name: tuple(revisions) for name, revisions in (unknown or {}).items()}
-        behind = "; ".join(
-            f"{name}: {count} revision{'s' if count != 1 else ''}" for name, count in self.pending.items()
-        )
+        lacking = [f"{name}: {count} revision{'s' if count != 1 else ''}" for name, count in self.pending.items()]
+        behind = "; ".join([*lacking[:SHOWN], *([f"{len(lacking) - SHOWN} more"] if len(lacking) > SHOWN else [])])
         told = [f"Behind: {behind}. Run `manybase upgrade` before this program starts."] if behind else []
         told += [
             f"Database {name!r} is at {', '.join(revisions)}, which is no revision here: a newer program migrated it. "
             "Start that one, or a release that knows the revision."
-            for name, revisions in self.unknown.items()
+            for name, revisions in list(self.unknown.items())[:SHOWN]
         ]
         super().__init__(" ".join(told))
 

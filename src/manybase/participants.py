@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from manybase import decision
 from manybase.coordinators import identity_of
-from manybase.engines import Databases
+from manybase.engines import Databases, needs_tenant
 from manybase.errors import AtomicityError, ConfigurationError
 from manybase.gid import Xid
 from manybase.position import Point
@@ -83,7 +83,8 @@ def has_begun(connection: Connection) -> bool:
 
 
 def choose_coordinator(databases: Databases, writers: Sequence[Participant], *, asyncio: bool) -> Participant:
-    """The one that decides, in its own transaction: who cannot prepare, else MySQL or MariaDB, else PostgreSQL.
+    """The one that decides, in its own transaction: who cannot prepare, else MySQL or MariaDB, else PostgreSQL; the
+    part of a tenant only where there is no other.
 
     Raises ``AtomicityError`` where more than one cannot prepare.
     """
@@ -96,7 +97,9 @@ def choose_coordinator(databases: Databases, writers: Sequence[Participant], *, 
             "it can tear: atomic=False.",
             [name for each in unable for name in each.names],
         )
-    ranked = [*unable, *(each for each in writers if each.dialect in MYSQL), *writers]
+    plain = [each for each in writers if AT not in each.name]  # their decisions are found without knowing any tenant
+    mysql = [each for each in writers if each.dialect in MYSQL]
+    ranked = [*unable, *(each for each in mysql if each in plain), *plain, *mysql, *writers]
     coordinator = ranked[0]
     if coordinator.name not in databases or coordinator.dialect not in decision.BY_DIALECT:
         raise AtomicityError(
@@ -139,13 +142,17 @@ def max_prepared(databases: Databases, name: str, *, asyncio: bool) -> int:
 
 def begins_as_xa(databases: Databases, name: str, *, asyncio: bool) -> bool:
     """Whether a transaction of this MySQL must begin as XA: whether another database would be its coordinator."""
+    if AT in name:
+        return any(other.name != name.partition(AT)[0] and backend_of(databases, other.name) for other in databases)
     before = True
     for other in databases:
-        if other.name == name.partition(AT)[0]:
+        if other.name == name:
             before = False
             continue
         backend = backend_of(databases, other.name)
-        if backend == "postgresql":
+        if other.name in databases.tenants and needs_tenant(other):
+            outranks = backend is not None and backend not in MYSQL  # it may be unable to prepare
+        elif backend == "postgresql":
             outranks = cannot_prepare(databases, other.name, asyncio=asyncio)
         elif backend in MYSQL:
             outranks = before

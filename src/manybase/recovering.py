@@ -193,7 +193,7 @@ class Poller:
                 self._say(
                     each, "Transaction %s stays in doubt in %r: %s.", each.transaction_id, each.database, each.why
                 )
-        for name in this.two_phase:
+        for name in dict.fromkeys([*this.two_phase, *report.unreachable]):
             if name in report.unreachable:
                 self._say(("unreachable", name), "Recovery cannot look into %r: it does not answer.", name)
             else:

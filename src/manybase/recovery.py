@@ -7,27 +7,32 @@ a coordinator that still lives. Age is politeness towards that one, not safety.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.util import greenlet_spawn
 
 from manybase import decision, twophase
+from manybase.database import TENANT
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError
 from manybase.gid import Gid, Xid
 from manybase.participants import MYSQL, backend_of
+from manybase.parts import base_of, is_of_many, unit_of, units
 from manybase.refusals import is_conflict
+from manybase.servers import on_server
+from manybase.tenants import AT
 from manybase.twophase import mysql, postgresql
 
 MIN_AGE = 60.0  # seconds for which a commit is left to the process that began it
 IMPOLITE = 10  # times that age: then somebody's turn has lasted too long, as behind a pooler that keeps the lock
 TURN = 0x6D616E79  # "many": the first half of the key of our advisory locks
+Prepared = set[tuple[str, str]]
 Ended = Literal["committed", "rolled back", "left"]
 
 
@@ -99,8 +104,8 @@ def in_doubt(databases: Databases, *, asyncio: bool = False) -> list[InDoubt]:
     found: list[InDoubt] = []
     this = Pass(databases, None, 0, asyncio=asyncio)
     for name in this.two_phase:
-        with suppress(SQLAlchemyError, OSError), this.connected(name) as connection:
-            found.extend(this.described(name, connection))
+        with suppress(SQLAlchemyError, OSError):
+            found.extend(this.doubts(name))
     return sorted(found, key=lambda each: -each.age)
 
 
@@ -125,11 +130,48 @@ class Pass:
         self.polite = polite
         self.asyncio = asyncio
         self.report = Report()
+        self.asked: set[str] = set()  # parts that have coordinated something
 
     @property
     def two_phase(self) -> list[str]:
-        """The databases that may have prepared something."""
-        return [each for each in self.databases.names if backend_of(self.databases, each) in ("postgresql", *MYSQL)]
+        """The databases that may have prepared something; one that each tenant has his own of counts once for each
+        server."""
+        names = self.databases.names
+        able = [each for each in names if backend_of(self.databases, each) in ("postgresql", *MYSQL)]
+        return [unit for name in able for unit in units(self.databases, name)]
+
+    def places_in(self, unit: str, *, due: bool = False) -> list[str]:
+        """Where to look: a server that has a database for each tenant tells in which of them something is prepared."""
+        if not is_of_many(self.databases, unit):
+            return [unit]
+        found = self._prepared_on_server(unit) or []
+        return sorted({each.participant for each, age in found if not due or self._is_due(each, age)})
+
+    def _prepared_on_server(self, unit: str) -> list[tuple[Gid | Xid, float]] | None:
+        """All that is prepared in the parts that one server has; None where that is not for us to end."""
+        if TENANT in (self.databases[unit].resolve_url().host or ""):
+            return self._prepared_everywhere(unit)
+        with on_server(self.databases, unit, asyncio=self.asyncio) as connection:
+            if not is_primary(connection):
+                return None
+            mine = connection.dialect.name in MYSQL
+            listed: Any = mysql.prepared if mine else postgresql.prepared_on_server
+            every: list[tuple[Gid | Xid, float]] = list(listed(connection, self.databases.app))
+        return [(each, age) for each, age in every if self._is_in(unit, each.participant)]
+
+    def _prepared_everywhere(self, unit: str) -> list[tuple[Gid | Xid, float]]:
+        """As above, where each tenant has a server."""
+        base = base_of(unit)
+        found: list[tuple[Gid | Xid, float]] = []
+        for tenant, shard in list(self.databases.tenants.names(base, self.databases, asyncio=self.asyncio)):
+            name = self.databases.tenants.placed(base, tenant, shard).name
+            if unit_of(self.databases, name) == unit:
+                with self.connected(name) as connection:
+                    found += self._prepared_in(name, connection) if is_primary(connection) else []
+        return found
+
+    def _is_in(self, unit: str, participant: str) -> bool:
+        return participant in self.databases and participant != unit and unit_of(self.databases, participant) == unit
 
     def run(self) -> Report:
         for name in self.two_phase:
@@ -138,12 +180,21 @@ class Pass:
             self.forget()
         return self.report
 
-    def visit(self, name: str) -> None:
+    def visit(self, unit: str) -> None:
+        at = unit
         try:
-            with self.connected(name) as connection:
-                self._resolve_in(name, connection)
+            for at in self.places_in(unit, due=True):
+                with self.connected(at) as connection:
+                    self._resolve_in(at, connection)
         except (SQLAlchemyError, OSError, TimeoutError):
-            self.report.unreachable.append(name)
+            self.report.unreachable.append(at)
+
+    def doubts(self, unit: str) -> list[InDoubt]:
+        found: list[InDoubt] = []
+        for name in self.places_in(unit):
+            with self.connected(name) as connection:
+                found += self.described(name, connection)
+        return found
 
     @contextmanager
     def connected(self, name: str) -> Iterator[Connection]:
@@ -232,6 +283,8 @@ class Pass:
             with self.connected(coordinator) as connection:
                 if not is_primary(connection):
                     raise Left(f"its coordinator {coordinator!r} is a replica here")
+                if AT in coordinator:
+                    self.asked.add(coordinator)
                 if decision.identity(connection) != identity:
                     raise Left(f"the database declared as {coordinator!r} is another one than its coordinator")
                 return question(connection)
@@ -245,15 +298,21 @@ class Pass:
 
         In the other order, a commit that came in between would be forgotten before it is finished.
         """
-        decided = {name: self._commits_of(name) for name in self.databases.names}
+        homes = [unit for name in self.databases.names for unit in units(self.databases, name)]
+        homes = [each for each in homes if not is_of_many(self.databases, each)]
+        decided = {name: self._commits_of(name) for name in (*homes, *sorted(self.asked))}
         prepared = {name: self._still_prepared(name) for name in self.two_phase}
         for name, commits in decided.items():
             done = [
                 transaction
                 for transaction, participants in commits.items()
-                if all(transaction not in (prepared.get(each) or {transaction}) for each in participants)
+                if all(self._is_over(each, transaction, prepared) for each in participants)
             ]
             self._delete(name, done)
+
+    def _is_over(self, participant: str, transaction: str, prepared: Mapping[str, Prepared | None]) -> bool:
+        there = prepared.get(unit_of(self.databases, participant))
+        return there is not None and (participant, transaction) not in there
 
     def _commits_of(self, name: str) -> dict[str, tuple[str, ...]]:
         with suppress(SQLAlchemyError, OSError, ConfigurationError), self.connected(name) as connection:
@@ -261,12 +320,16 @@ class Pass:
                 return decision.commits(connection, self.min_age)
         return {}
 
-    def _still_prepared(self, name: str) -> set[str | None] | None:
-        """None where it cannot be told."""
-        with suppress(SQLAlchemyError, OSError), self.connected(name) as connection:
-            if is_primary(connection):
-                return {None, *(each.transaction for each, _ in self._prepared_in(name, connection))}
-        return None
+    def _still_prepared(self, unit: str) -> Prepared | None:
+        """Participants and transactions; None where it cannot be told."""
+        found: list[tuple[Gid | Xid, float]] | None = None
+        with suppress(SQLAlchemyError, OSError, ConfigurationError):
+            if is_of_many(self.databases, unit):
+                found = self._prepared_on_server(unit)
+            else:
+                with self.connected(unit) as connection:
+                    found = self._prepared_in(unit, connection) if is_primary(connection) else None
+        return None if found is None else {(each.participant, each.transaction) for each, _ in found}
 
     def _delete(self, name: str, transactions: list[str]) -> None:
         with suppress(SQLAlchemyError, OSError, ConfigurationError), self.connected(name) as connection:

@@ -13,7 +13,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from manybase.answers import Answers
 from manybase.database import TENANT, Database, has_placeholder
-from manybase.directories import NOBODY, Found, directory_of
+from manybase.directories import NOBODY, Directory, Found, directory_of
 from manybase.errors import AmbiguousRoute, ConfigurationError, UnknownTenant
 
 AT = "@"  # between the name of a database and what says which part of it: "crm@acme", "crm@eu", "crm@eu.acme"
@@ -157,8 +157,14 @@ class Tenants:
             return None
         if tenant is not None and not is_name(tenant, declared):
             return None
+        if declared.engine is not None:  # all its tenants are reached by that
+            return declared.elsewhere(name, None, engine=declared.engine)
         url = declared.shards[shard] if shard is not None else declared.resolve_url()
         return declared.elsewhere(name, url if tenant is None else url_of(url, tenant))
+
+    def directory(self, database: str) -> Directory:
+        """Where a database looks its tenants up."""
+        return self._of(database).directory
 
     def _of(self, database: str) -> Answers:
         try:

@@ -261,3 +261,15 @@ def test_unsupported_statement_is_raised_before_anything_is_loaded(workspace: Wo
         workspace.load("t", [ID], [("x",)])
     with pytest.raises(dbapi.ProgrammingError):
         workspace.execute("SELECT * FROM t")
+
+
+def test_an_outer_join_that_conditions_make_an_inner_one(workspace: Workspace) -> None:
+    """What DuckDB fails with an internal error for, unless an optimizer of its own is off."""
+    for name in ("one", "two", "three", "four"):
+        workspace.load(name, [Column(each, Integer(), HOME) for each in ("a", "b")], [(1, 1), (2, 1)])
+    condition = "two.a = one.a AND (one.b < two.b OR three.b > 0) AND three.a IS NULL"
+    joined = f"one JOIN (two LEFT JOIN three ON two.b = three.a) ON {condition}"
+
+    result = workspace.execute(f"SELECT four.a FROM ({joined} LEFT JOIN four ON two.b = four.a) WHERE two.a = 1")
+
+    assert [] == result.fetchall()

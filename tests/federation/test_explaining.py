@@ -377,7 +377,8 @@ def test_servers(drivers: Drivers, postgresql_url: URL, mariadb_url: URL, sqlite
 
     planned, analyzed = partial(drivers.kind.run, declared)(body)
 
-    assert [each.sql for each in planned.fragments] == [each.sql for each in analyzed.fragments]
+    sent = [each.sql.partition(" LIMIT ")[0] for each in analyzed.fragments]  # few keys: first so many rows at most
+    assert [each.sql for each in planned.fragments] == sent
     assert "ann" not in planned.fragments[0].sql
     assert "events.user_id IN (" in planned.fragments[1].sql
     assert [(1, None), (2, 1)] == [(each.rows, each.keys) for each in analyzed.fragments]

@@ -26,7 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from sqlalchemy.orm import Session as PlainSession
 from sqlalchemy.orm import join as orm_join
 
-from manybase import Database, Databases, Session
+from manybase import Database, Databases, Session, UnsupportedStatement
 from manybase.federation import staging
 
 
@@ -59,6 +59,7 @@ class Order(There):
     id: Mapped[int] = mapped_column(primary_key=True)
     customer_id: Mapped[int]
     name: Mapped[str]
+    note: Mapped[str | None]
     paid: Mapped[bool | None]
     x: Mapped[int | None]
     y: Mapped[int | None]
@@ -80,7 +81,7 @@ def rows() -> list[Any]:
         Note(id=1, customer_id=1),
         Note(id=2, customer_id=2),
         Order(id=11, customer_id=1, name="a\0b", paid=True, x=7, y=8),
-        Order(id=12, customer_id=1, name="c", paid=None, x=1, y=8),
+        Order(id=12, customer_id=1, name="c", note="c", paid=None, x=1, y=8),
         Order(id=13, customer_id=2, name="e", paid=False, x=1, y=None),
         Item(id=21, order_id=11),
         Item(id=22, order_id=11),
@@ -114,6 +115,11 @@ class Pair:
         with Session(self.databases) as session:
             found = session.execute(statement, execution_options={"federation_executor": executor})
             return sorted(map(tuple, found), key=repr)
+
+    def chosen(self, statement: Any) -> list[tuple[Any, ...]]:
+        """By the executor that is chosen."""
+        with Session(self.databases) as session:
+            return sorted(map(tuple, session.execute(statement)), key=repr)
 
 
 @pytest.fixture
@@ -243,3 +249,100 @@ def test_exact_numbers_computed_of_a_sqlite_database(pair: Pair, executor: str) 
     statement = select(total).join_from(Customer, Order, Customer.id == Order.customer_id)
 
     assert [(Decimal("0.0175"),)] == pair.actual(statement, executor)
+
+
+def test_a_subquery_within_exists_that_refers_to_a_table_around_both(pair: Pair) -> None:
+    """It is computed neither for the table around both, nor as if the table between were its own."""
+    note = aliased(Note)
+    listed = select(note.customer_id).where((Note.id == 1) | (note.id == 2)).correlate(Note)
+    between = select(Order.id).where(Order.customer_id == Note.customer_id, Order.x.in_(listed))
+    statement = select(Note.id).where(between.exists())
+    assert pair.expected(statement) == pair.chosen(statement)
+
+
+def test_groups_by_whether_another_database_has_a_match(pair: Pair) -> None:
+    """Selected as it is, as a part of something, by the name of a label, or not at all."""
+    has = select(Order.id).where(Order.customer_id == Customer.id, Order.x > Customer.points).exists()
+    label = case((has, "some"), else_="none").label("label")
+    for statement in (
+        select(has, func.max(Customer.points)).group_by(has),
+        select(Customer.name, has, func.count()).group_by(Customer.name, has).order_by(has),
+        select(label, func.count()).select_from(Customer).group_by("label"),
+        select(label, func.count()).select_from(Customer).group_by(label),
+        select(label, func.count()).select_from(Customer).group_by(label.element).having(~has),
+        select(func.count()).select_from(Customer).group_by(has),
+    ):
+        assert pair.expected(statement) == pair.actual(statement, "duckdb")
+
+
+def test_subtotals_by_whether_another_database_has_a_match(pair: Pair) -> None:
+    """Refused: there the value is NULL in some rows, and what it is computed of is not."""
+    has = select(Order.id).where(Order.customer_id == Customer.id, Order.x > Customer.points).exists()
+    statement = select(has, func.count()).select_from(Customer).group_by(func.rollup(has))
+    with pytest.raises(UnsupportedStatement) as error:
+        pair.actual(statement, "duckdb")
+    assert "Compute it in a derived table, and group by its column." == error.value.advice
+
+
+def test_a_full_join_within_a_subquery_of_mariadb() -> None:
+    """MariaDB has none: it is left to the executor, also as a derived table, and as the whole of a subquery."""
+    full = select(Order.customer_id).select_from(join(Order, Item, Item.order_id == Order.id, full=True))
+    table = full.where(Order.x == 1).subquery()
+    databases = Databases(
+        Database("here", "sqlite://", models=Here), Database("there", "mysql+pymysql://nowhere/there", models=There)
+    )
+    with Session(databases) as session:
+        for statement in (
+            select(Customer.id, Note.id).where(Customer.id.in_(full.where(Order.id > Note.id))),
+            select(Customer.id, table.c.customer_id).join(table, table.c.customer_id == Customer.id),
+            select(Customer.id).where(Customer.id.in_(full)),
+            select(Customer.id).join(Order, (Order.customer_id == Customer.id) & Order.id.in_(full)),
+        ):
+            explained = session.explain(statement)
+            assert "FULL" in (explained.sql or "")
+            assert [] == [each.sql for each in explained.fragments if "FULL" in each.sql]
+
+
+class Worded(TypeDecorator[Any]):
+    """Has a word for NULL."""
+
+    impl = String(20)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> Any:
+        return value
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        return "nothing" if value is None else value
+
+
+@executors
+def test_what_a_type_makes_of_null(pair: Pair, executor: str) -> None:
+    """Also of the NULLs of an outer join, and of what is computed; that is computed with NULL."""
+    label = type_coerce(Order.note, Worded)
+    joined = select(Customer.id, Order.id, label).outerjoin_from(Customer, Order, Customer.id == Order.customer_id)
+    for statement in (
+        joined,
+        joined.where(label.is_(None) | (Customer.id == 1)),
+        joined.where(func.coalesce(Order.x, Customer.points) > 0).order_by(Customer.id, Order.id).limit(3),
+        joined.union_all(joined),
+    ):
+        assert pair.expected(statement) == pair.actual(statement, executor)
+
+
+def test_what_a_type_makes_of_null_in_a_list_of_rows_that_streams(pair: Pair) -> None:
+    label = type_coerce(Order.note, Worded)
+    statement = select(Customer.id, label).outerjoin_from(Customer, Order, Customer.id == Order.customer_id)
+    with Session(pair.databases) as session:
+        found = [tuple(row) for row in session.execute(statement, execution_options={"yield_per": 1})]
+
+    assert pair.expected(statement) == sorted(found, key=repr)
+
+
+def test_what_a_type_makes_of_null_where_duckdb_aggregates(pair: Pair) -> None:
+    label = type_coerce(Order.note, Worded)
+    joined = select(Customer.name, func.max(label), func.count(label)).outerjoin_from(
+        Customer, Order, (Customer.id == Order.customer_id) & (Customer.points < Order.x)
+    )
+    statement = joined.group_by(Customer.name)
+    assert pair.expected(statement) == pair.actual(statement, "duckdb")

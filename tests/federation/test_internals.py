@@ -296,7 +296,7 @@ def private_names(path: Path) -> set[str]:
     }
 
 
-OUR_OWN = {"_asyncio", "_candidates", "_one_of"}  # of manybase's session
+OUR_OWN = {"_asyncio", "_candidates", "_one_of", "_place"}  # of manybase's session
 
 
 def test_bare() -> None:

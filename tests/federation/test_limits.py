@@ -100,6 +100,21 @@ def test_condition_that_its_database_applies(run: Run) -> None:
     assert 10 == run(body)
 
 
+def test_few_keys_that_bring_many_rows(run: Run) -> None:
+    """A driver that would have all of them at once, as that of async SQLite, is asked for the first ones before."""
+
+    def body(session: Session) -> list[Any]:
+        saved(session)
+        many = session.explain(WIDE, analyze=True).fragments[-1]
+        few = session.explain(WIDE.where(Event.id < 10), analyze=True).fragments[-1]
+        all_at_once = session._asyncio
+        return [len(session.execute(WIDE).all()), many.rows, few.rows, (many.statements, few.statements), all_at_once]
+
+    *found, statements, all_at_once = run(body)
+    assert [EVENTS, EVENTS, 10] == found
+    assert ((2, 1) if all_at_once else (1, 1)) == statements
+
+
 @pytest.mark.parametrize("executor", ["python", "duckdb"])
 def test_each_executor(run: Run, executor: str) -> None:
     """Both keep to the limits."""

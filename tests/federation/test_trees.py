@@ -68,6 +68,44 @@ def said(word: str, conditions: list[Any]) -> str:
 on_ab = a1.c.id == b1.c.id
 TREES: dict[str, tuple[Any, str]] = {
     "one table each": (select(a1, b1), "A[a1] * B[b1]"),
+    "what every side of an OR says": (
+        select(a1, b1).where(or_(and_(on_ab, a1.c.x == 1), and_(b1.c.x == 2, on_ab))),
+        "A[a1] * B[b1] if a1.id = b1.id and a1.x = 1 OR b1.x = 2",
+    ),
+    "an OR of which one side is all that the others say": (
+        select(a1, b1).where(or_(on_ab, and_(on_ab, b1.c.x == 2))),
+        "A[a1] * B[b1] if a1.id = b1.id",
+    ),
+    "what an OR says of one table": (
+        select(a1, b1).where(or_(and_(a1.c.x == 1, b1.c.x == 2), and_(a1.c.x == 3, b1.c.x == 4))),
+        "A[a1 if a1.x = 1 OR a1.x = 3] * B[b1 if b1.x = 2 OR b1.x = 4]"
+        " if a1.x = 1 AND b1.x = 2 OR a1.x = 3 AND b1.x = 4",
+    ),
+    "what only one side of an OR says of a table": (
+        select(a1, b1).where(or_(and_(a1.c.x == 1, b1.c.x == 2), a1.c.x == 3)),
+        "A[a1 if a1.x = 1 OR a1.x = 3] * B[b1] if a1.x = 1 AND b1.x = 2 OR a1.x = 3",
+    ),
+    "what an OR says of a table that may be missing": (
+        select(a1, b1)
+        .join_from(a1, b1, on_ab, isouter=True)
+        .where(or_(and_(a1.c.x == 1, b1.c.x.is_(None)), and_(a1.c.x == 3, func.coalesce(b1.c.x, 4) == 4))),
+        "(A[a1 if a1.x = 1 OR a1.x = 3] left B[b1] on a1.id = b1.id)"
+        " if a1.x = 1 AND b1.x IS NULL OR a1.x = 3 AND coalesce(b1.x, 4) = 4",
+    ),
+    "what ON says of one table in an OR": (
+        select(a1, b1).join_from(
+            a1, b1, and_(on_ab, or_(and_(a1.c.x == 1, b1.c.x == 2), and_(a1.c.x == 3, b1.c.x == 4))), isouter=True
+        ),
+        "(A[a1] left B[b1 if b1.x = 2 OR b1.x = 4]"
+        " on (a1.x = 1 AND b1.x = 2 OR a1.x = 3 AND b1.x = 4) and a1.id = b1.id)",
+    ),
+    "an OR that refuses what is missing on every side": (
+        select(a1, b1)
+        .join_from(a1, b1, on_ab, isouter=True)
+        .where(or_(and_(a1.c.x == 1, b1.c.x == 2), and_(a1.c.x == 3, b1.c.x == 4))),
+        "A[a1 if a1.x = 1 OR a1.x = 3] * B[b1 if b1.x = 2 OR b1.x = 4]"
+        " if a1.id = b1.id and a1.x = 1 AND b1.x = 2 OR a1.x = 3 AND b1.x = 4",
+    ),
     "a join": (select(a1.join(b1, on_ab)), "A[a1] * B[b1] if a1.id = b1.id"),
     "a comma and WHERE are the same": (select(a1, b1).where(on_ab), "A[a1] * B[b1] if a1.id = b1.id"),
     "a condition of one database goes there": (

@@ -11,7 +11,7 @@ from typing import Any
 from manybase.cli import printing
 from manybase.cli.application import UsageError
 from manybase.cli.outcomes import facts
-from manybase.errors import ConfigurationError, DestructiveMigration, ManybaseError, UnknownDatabase
+from manybase.errors import ConfigurationError, DestructiveMigration, ManybaseError, UnknownDatabase, UnknownTenant
 
 DONE, FAILED = 0, 1
 
@@ -33,7 +33,7 @@ def answer(question: Callable[[], Answer], *, json: bool) -> int:
     try:
         with redirect_stdout(sys.stderr) if json else nullcontext():
             found = question()
-    except (ConfigurationError, UnknownDatabase) as error:
+    except (ConfigurationError, UnknownDatabase, UnknownTenant) as error:
         raise UsageError(str(error)) from None
     except ManybaseError as error:
         found = refused(error)

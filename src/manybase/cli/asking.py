@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.util import greenlet_spawn
 
@@ -15,6 +14,7 @@ from manybase import decision
 from manybase.concurrency import Uninterrupted
 from manybase.decision import Outcome
 from manybase.engines import Databases
+from manybase.parts import base_of, is_of_many, units
 from manybase.recovering import relevant, served
 from manybase.recovery import InDoubt, Pass
 
@@ -36,16 +36,12 @@ async def served_in_loop(databases: Databases, names: Sequence[str]) -> bool:
 
 
 def ask(
-    this: Pass, names: Sequence[str], question: Callable[[str, Connection], T], *, patience: float = PATIENCE
+    this: Pass, names: Sequence[str], question: Callable[[str], T], *, patience: float = PATIENCE
 ) -> tuple[Found[T], list[str]]:
     """What each database answers, and those that do not."""
 
-    def one(name: str) -> T:
-        with this.connected(name) as connection:
-            return question(name, connection)
-
     steps = Uninterrupted(asyncio=this.asyncio)
-    ended = steps.run([partial(one, name) for name in names], patience)
+    ended = steps.run([partial(question, name) for name in names], patience)
     if steps.interruption is not None:
         raise steps.interruption
     answers: Found[T] = {}
@@ -63,8 +59,8 @@ def ask(
 def in_doubt(databases: Databases, names: Sequence[str], *, asyncio: bool) -> tuple[list[InDoubt], list[str]]:
     """What is in doubt in these databases, oldest first, and which of them do not answer."""
     this = Pass(databases, None, 0, asyncio=asyncio)
-    two_phase = [each for each in this.two_phase if each in names]
-    answers, silent = ask(this, two_phase, lambda name, connection: list(this.described(name, connection)))
+    wanted = [each for each in this.two_phase if each in names or base_of(each) in names]
+    answers, silent = ask(this, wanted, this.doubts)
     found = [each for answer in answers.values() for each in answer]
     return sorted(found, key=lambda each: -each.age), silent
 
@@ -72,8 +68,12 @@ def in_doubt(databases: Databases, names: Sequence[str], *, asyncio: bool) -> tu
 def decided(databases: Databases, transaction: str, *, asyncio: bool) -> tuple[Outcome | None, list[str]]:
     """What the decision tables know of a transaction, and which databases do not answer."""
 
-    def look(_: str, connection: Connection) -> Outcome | None:
-        return decision.outcome(connection, transaction) if decision.identity(connection) is not None else None
+    this = Pass(databases, None, 0, asyncio=asyncio)
 
-    answers, silent = ask(Pass(databases, None, 0, asyncio=asyncio), list(relevant(databases)), look)
+    def look(name: str) -> Outcome | None:
+        with this.connected(name) as connection:
+            return decision.outcome(connection, transaction) if decision.identity(connection) is not None else None
+
+    every = [unit for name in relevant(databases) for unit in units(databases, name)]
+    answers, silent = ask(this, [each for each in every if not is_of_many(databases, each)], look)
     return next(filter(None, answers.values()), None), silent

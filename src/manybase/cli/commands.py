@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from manybase.cli import migrating, printing
+from manybase.cli import migrating, printing, tenanting
 from manybase.cli.application import UsageError
 from manybase.cli.options import App, Json, Names, chosen, finish
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 in_doubt_app = typer.Typer(help="Transactions that are prepared, and not ended.", invoke_without_command=True)
 app.add_typer(in_doubt_app, name="in-doubt")
 app.add_typer(migrating.app)
+app.add_typer(tenanting.app, name="tenants")
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

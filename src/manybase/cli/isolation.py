@@ -19,7 +19,8 @@ from manybase.engines import Databases
 from manybase.errors import ManybaseError, MigrationFailed, rebuild
 from manybase.migrations import Migrated, Outcome, Risk, Stopped
 from manybase.migrations.environments import Target
-from manybase.migrations.running import Run, places
+from manybase.migrations.places import check_canary, places
+from manybase.migrations.running import Run
 from manybase.participants import is_in_memory
 
 INTERRUPTED = 130
@@ -83,6 +84,7 @@ class Children:
         order, app = self.watch.order, self.watch.wish.app
         given = [] if app is None else ["--app", app]
         options = ["-d", name, "--json", "--yes", "--jobs", "1", "--lock-timeout", f"{order.lock_timeout:g}"]
+        options += ["--only-behind"] if self.watch.wish.only_behind else []
         return [sys.executable, "-m", "manybase.cli", *given, order.direction, order.destination, *options]
 
     def interrupt(self) -> None:
@@ -106,7 +108,8 @@ def rebuilt(failure: Document) -> ManybaseError:
 def run_in_processes(watch: Watch) -> Outcome[Migrated]:
     """Look in a process for each database, unless everything is agreed to; then migrate in one for each."""
     databases, wish, stopping = watch.databases, watch.wish, watch.order.stopping
-    every = places(databases, wish.names)
+    every = places(databases, wish.names, wish.tenants)
+    check_canary(databases, every, wish.how.canary)
     refuse_memory(databases, [name for _, name in every])
     children = Children(watch)
     watch.on_stop = children.interrupt

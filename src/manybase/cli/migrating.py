@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from manybase.cli.answers import Answer
     from manybase.engines import Databases
     from manybase.migrations.orders import Direction
+    from manybase.parts import Which
 
     Command = Callable[[Databases], Answer]
 
@@ -25,7 +26,12 @@ app = typer.Typer()
 Isolation = Literal["thread", "process"]
 Jobs = Annotated[int, typer.Option("--jobs", metavar="N", min=1, help="So many databases at a time.")]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Begin others after one has failed.")]
-Canary = Annotated[int, typer.Option("--canary", metavar="N", min=0, help="The first N databases before all others.")]
+Canary = Annotated[
+    str, typer.Option("--canary", metavar="N|NAME", help="Before all others: the first N databases, or this tenant.")
+]
+OnlyBehind = Annotated[bool, typer.Option("--only-behind", help="Leave out what is at it, or newer than known here.")]
+Tenant = Annotated[list[str] | None, typer.Option("--tenant", metavar="NAME", help="Only what is this tenant's.")]
+All = Annotated[bool, typer.Option("--all", help="All tenants, too.")]
 Sql = Annotated[bool, typer.Option("--sql", help="Print the SQL, and run nothing.")]
 LockTimeout = Annotated[
     float, typer.Option("--lock-timeout", metavar="SECONDS", min=0, help="Wait so long for who migrates it already.")
@@ -63,6 +69,9 @@ def revision(
     rev_id: Annotated[str | None, typer.Option("--rev-id", metavar="ID", help="Its id, else a random one.")] = None,
     branch_label: Annotated[str | None, typer.Option("--branch-label", metavar="NAME")] = None,
     depends_on: Annotated[str | None, typer.Option("--depends-on", metavar="REVISION")] = None,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", metavar="NAME", help="Of a database with tenants, compare this one.")
+    ] = None,
 ) -> None:
     """Write a revision for each history whose database differs from its models."""
 
@@ -70,9 +79,8 @@ def revision(
         from manybase.cli import revisions
         from manybase.migrations import Wanted
 
-        return revisions.revise(
-            databases, database, Wanted(message, empty, head, splice, rev_id, branch_label, depends_on)
-        )
+        wanted = Wanted(message, empty, head, splice, rev_id, branch_label, depends_on)
+        return revisions.revise(databases, database, wanted, tenants=None if tenant is None else [tenant])
 
     answered(context, app, json, database, command)
 
@@ -86,7 +94,10 @@ def upgrade(
     database: Names = None,
     jobs: Jobs = 8,
     keep_going: KeepGoing = False,
-    canary: Canary = 0,
+    canary: Canary = "0",
+    only_behind: OnlyBehind = False,
+    tenant: Tenant = None,
+    every: All = False,
     sql: Sql = False,
     lock_timeout: LockTimeout = 60,
     yes: Yes = False,
@@ -95,7 +106,18 @@ def upgrade(
 ) -> None:
     """Bring the databases up to a revision, several at a time; run it again to go on after a failure."""
 
-    wish = Wish(database, app or context.obj, json, jobs, lock_timeout, keep_going, canary, yes)
+    wish = Wish(
+        database,
+        app or context.obj,
+        json,
+        jobs,
+        lock_timeout,
+        keep_going,
+        canary,
+        yes,
+        only_behind,
+        which(tenant, every),
+    )
     answered(context, app, json, database, moving("upgrade", revision, wish, sql=sql, look=look, isolation=isolation))
 
 
@@ -108,7 +130,10 @@ def downgrade(
     database: Names = None,
     jobs: Jobs = 8,
     keep_going: KeepGoing = False,
-    canary: Canary = 0,
+    canary: Canary = "0",
+    only_behind: OnlyBehind = False,
+    tenant: Tenant = None,
+    every: All = False,
     sql: Sql = False,
     lock_timeout: LockTimeout = 60,
     yes: Yes = False,
@@ -117,7 +142,18 @@ def downgrade(
 ) -> None:
     """Bring the databases down to a revision."""
 
-    wish = Wish(database, app or context.obj, json, jobs, lock_timeout, keep_going, canary, yes)
+    wish = Wish(
+        database,
+        app or context.obj,
+        json,
+        jobs,
+        lock_timeout,
+        keep_going,
+        canary,
+        yes,
+        only_behind,
+        which(tenant, every),
+    )
     command = moving("downgrade", revision, wish, sql=sql, look=look, isolation=isolation)
     answered(context, app, json, database, command, revision=revision)
 
@@ -131,13 +167,15 @@ def stamp(
     database: Names = None,
     jobs: Jobs = 8,
     lock_timeout: LockTimeout = 60,
+    tenant: Tenant = None,
+    every: All = False,
 ) -> None:
     """Write down that the databases are at a revision, and change nothing else in them."""
 
     def command(databases: Databases) -> Answer:
         from manybase.cli import moves
 
-        wish = Wish(database, app or context.obj, json, jobs, lock_timeout, yes=True)
+        wish = Wish(database, app or context.obj, json, jobs, lock_timeout, yes=True, tenants=which(tenant, every))
         return moves.stamp(databases, revision, wish)
 
     answered(context, app, json, database, command)
@@ -153,13 +191,17 @@ def setup(
     keep_going: KeepGoing = False,
     lock_timeout: LockTimeout = 60,
     yes: Yes = False,
+    tenant: Tenant = None,
+    every: All = False,
 ) -> None:
     """Create the databases that are missing, and bring all to their heads. Can be done again and again."""
 
     def command(databases: Databases) -> Answer:
         from manybase.cli import moves
 
-        wish = Wish(database, app or context.obj, json, jobs, lock_timeout, keep_going, yes=yes)
+        wish = Wish(
+            database, app or context.obj, json, jobs, lock_timeout, keep_going, yes=yes, tenants=which(tenant, every)
+        )
         return moves.setup(databases, wish)
 
     answered(context, app, json, database, command)
@@ -173,27 +215,35 @@ def status(
     database: Names = None,
     jobs: Jobs = 8,
     quick: Annotated[bool, typer.Option("--quick", help="Do not compare with the models.")] = False,
+    tenant: Tenant = None,
+    every: All = False,
 ) -> None:
     """Tell where each database is, what it lacks, who migrates it, and whether it is as its models say."""
 
     def command(databases: Databases) -> Answer:
         from manybase.cli import states
 
-        return states.status(databases, database, quick=quick, jobs=jobs)
+        return states.status(databases, database, quick=quick, jobs=jobs, tenants=which(tenant, every, "sample"))
 
     answered(context, app, json, database, command)
 
 
 @app.command()
 def current(
-    context: typer.Context, app: App = None, json: Json = False, database: Names = None, jobs: Jobs = 8
+    context: typer.Context,
+    app: App = None,
+    json: Json = False,
+    database: Names = None,
+    jobs: Jobs = 8,
+    tenant: Tenant = None,
+    every: All = False,
 ) -> None:
     """Tell the revision of each database."""
 
     def command(databases: Databases) -> Answer:
         from manybase.cli import states
 
-        return states.current(databases, database, jobs=jobs)
+        return states.current(databases, database, jobs=jobs, tenants=which(tenant, every, "sample"))
 
     answered(context, app, json, database, command)
 
@@ -206,13 +256,15 @@ def check(
     database: Names = None,
     jobs: Jobs = 8,
     lint: Annotated[bool, typer.Option("--lint", help="Tell the risks of what is pending, too.")] = False,
+    tenant: Tenant = None,
+    every: All = False,
 ) -> None:
     """Tell how the databases differ from their models; fail if one does."""
 
     def command(databases: Databases) -> Answer:
         from manybase.cli import states
 
-        return states.check(databases, database, lint=lint, jobs=jobs)
+        return states.check(databases, database, lint=lint, jobs=jobs, tenants=which(tenant, every, "sample"))
 
     answered(context, app, json, database, command)
 
@@ -260,13 +312,20 @@ def merge(
     answered(context, app, json, database, command)
 
 
+def which(tenant: list[str] | None, every: bool, otherwise: Which = None) -> Which:
+    """The tenants that are meant."""
+    if tenant and every:
+        raise UsageError("Give --tenant NAME or --all, not both.")
+    return tenant or ("all" if every else otherwise)
+
+
 def moving(direction: Direction, revision: str, wish: Wish, *, sql: bool, look: bool, isolation: Isolation) -> Command:
     def command(databases: Databases) -> Answer:
         from manybase.cli import isolation as processes
         from manybase.cli import moves
 
         if sql:
-            return moves.write_sql(databases, direction, revision, wish.names)
+            return moves.write_sql(databases, direction, revision, wish)
         if look:
             return moves.look(databases, direction, revision, wish)
         if isolation == "process":

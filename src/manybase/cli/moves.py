@@ -15,17 +15,23 @@ from manybase.cli.risks import Danger, losses
 from manybase.cli.wishes import Wish
 from manybase.engines import Databases
 from manybase.errors import DestructiveMigration, listed
-from manybase.migrations import Migrated, Order, Outcome, Plan
+from manybase.migrations import Agree, Migrated, Order, Outcome, Plan
 from manybase.migrations.offline import sql_of_each
 from manybase.migrations.orders import Direction
-from manybase.migrations.running import places
+from manybase.migrations.places import places
+from manybase.parts import shared_shards
 
 
 def move(databases: Databases, direction: Direction, revision: str, wish: Wish) -> Answer:
     def run(watch: Watch) -> Outcome[Migrated]:
-        return migrations.run(databases, watch.order, names=wish.names, how=wish.how, agree=watch.agree)
+        return moved(databases, watch, watch.agree)
 
     return Watch(databases, direction, revision, wish).over(run)
+
+
+def moved(databases: Databases, watch: Watch, agree: Agree) -> Outcome[Migrated]:
+    wish = watch.wish
+    return migrations.run(databases, watch.order, names=wish.names, tenants=wish.tenants, how=wish.how, agree=agree)
 
 
 class Watch:
@@ -60,15 +66,26 @@ class Watch:
             with self.progress, interruptible(self.order.stopping, self.leave):
                 outcome = run(self)
         except KeyboardInterrupt:  # at the question
-            every = [name for _, name in places(self.databases, self.wish.names)]
+            every = [name for _, name in places(self.databases, self.wish.names, self.wish.tenants)]
             outcome = Outcome(pending=every, interrupted=True)
         except DestructiveMigration as error:
             return self.refused(error)
         outcome.interrupted |= self.order.stopping.is_set()
         if (why := outcomes.misunderstood(outcome, self.order.destination)) is not None:
             raise UsageError(why)
-        document = {**outcomes.document_of(outcome), "risks": [each.document for each in self.losses]}
-        return Answer(document, lambda: outcomes.tell(outcome, self.progress.told), outcomes.code_of(outcome))
+        left = left_out(self.databases, self.wish)
+        document = {
+            **outcomes.document_of(outcome),
+            "risks": [each.document for each in self.losses],
+            **({"left_out": left} if left else {}),
+        }
+
+        def tell() -> None:
+            outcomes.tell(outcome, self.progress.told)
+            if left:
+                printing.say(f"Left alone: the tenants of {listed(left)}. Take them with --all, or --tenant NAME.")
+
+        return Answer(document, tell, outcomes.code_of(outcome))
 
     def refused(self, error: DestructiveMigration) -> Answer:
         text = str(error)
@@ -76,11 +93,18 @@ class Watch:
         return Answer(document, lambda: printing.complain(text), outcomes.FAILED)
 
 
-def write_sql(databases: Databases, direction: Direction, revision: str, names: list[str] | None) -> Answer:
+def left_out(databases: Databases, wish: Wish) -> list[str]:
+    """The databases whose tenants nobody has asked for."""
+    if wish.names is not None or wish.tenants is not None:
+        return []
+    return [each for each in databases.tenants if databases[each].manage_schema and not shared_shards(databases, each)]
+
+
+def write_sql(databases: Databases, direction: Direction, revision: str, wish: Wish) -> Answer:
     """The SQL, for somebody else to run."""
     order = migrations.ordered(direction, revision, 0, None)
     with redirect_stdout(sys.stderr):
-        written = dict(sql_of_each(databases, order, names))
+        written = dict(sql_of_each(databases, order, wish.names, wish.tenants))
     document = {"databases": [{"database": name, "sql": text} for name, text in written.items()]}
     return Answer(document, lambda: printing.say("\n".join(written.values()).rstrip()))
 
@@ -88,7 +112,7 @@ def write_sql(databases: Databases, direction: Direction, revision: str, names: 
 def look(databases: Databases, direction: Direction, revision: str, wish: Wish) -> Answer:
     """What would be done: the answer of a process that only looks."""
     order = migrations.ordered(direction, revision, wish.lock_timeout, None)
-    outcome = risks.look(databases, order, wish.names, jobs=wish.how.jobs)
+    outcome = risks.look(databases, order, wish.names, jobs=wish.how.jobs, tenants=wish.tenants)
     plans = list(outcome.done.values())
     document = {
         "plans": [{"database": each.database, "before": each.before, "steps": each.steps} for each in plans],
@@ -103,7 +127,7 @@ def stamp(databases: Databases, revision: str, wish: Wish) -> Answer:
 
     def run(watch: Watch) -> Outcome[Migrated]:
         nonlocal stamped
-        stamped = migrations.run(databases, watch.order, names=wish.names, how=wish.how, agree=migrations.agreeing)
+        stamped = moved(databases, watch, migrations.agreeing)
         return stamped
 
     answer = Watch(databases, "stamp", revision, wish).over(run)
@@ -123,6 +147,7 @@ def setup(databases: Databases, wish: Wish) -> Answer:
         made, outcome = migrations.setup(
             databases,
             names=wish.names,
+            tenants=wish.tenants,
             how=wish.how,
             lock_timeout=wish.lock_timeout,
             observer=watch.progress,

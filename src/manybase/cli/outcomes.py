@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,8 @@ from manybase.cli import printing
 from manybase.errors import ManybaseError, MigrationFailed, MigrationLocked, PartlyMigrated, listed
 from manybase.migrations import Migrated, Outcome, Revised
 from manybase.migrations.failures import cause
+from manybase.parts import base_of
+from manybase.tenants import AT
 
 DONE, FAILED, PARTLY, INTERRUPTED = 0, 1, 3, 130
 UNKNOWN_REVISION = re.compile(r"Can't locate revision identified by '([^']*)'")
@@ -80,9 +82,7 @@ class Told(Exception):
 
 def tell(outcome: Outcome[Migrated], told: Collection[str]) -> None:
     """What is left to say when each database that ended has been ``told`` already."""
-    for name, error in outcome.failed.items():
-        if name not in told:
-            printing.complain(text(name, error))
+    complain({name: error for name, error in outcome.failed.items() if name not in told})
     idle = sum(1 for each in outcome.done.values() if not has_moved(each))
     if idle:
         printing.say(f"Nothing to do: {databases_of(idle)}.")
@@ -95,6 +95,22 @@ def tell(outcome: Outcome[Migrated], told: Collection[str]) -> None:
             f"Done: {listed(outcome.done)}. Failed: {listed(outcome.failed)}. Not begun: {listed(outcome.pending)}. "
             "Correct that and run it again: what is done is passed over."
         )
+
+
+def complain(failed: Mapping[str, Exception]) -> None:
+    """What went wrong: several parts of a database that failed alike are told together."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, error in failed.items():
+        tenant = name.partition(AT)[2].rpartition(".")[2]
+        told = text(name, error)
+        alike.setdefault((base_of(name), told.replace(tenant, "*") if tenant else told), []).append(name)
+    for (base, _), names in alike.items():
+        first = text(names[0], failed[names[0]])
+        if len(names) == 1:
+            printing.complain(first)
+        else:
+            parts = listed(name.partition(AT)[2] for name in names)
+            printing.complain(f"{base}: {len(names)} parts failed alike: {parts}. The first of them: {first}")
 
 
 def has_moved(migrated: Migrated) -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STOPPING = "Stopping: the revisions that are under way end first. Ctrl-C once more stops at once."
 FEW = 20  # databases: so many leave a line each on a terminal
+MANY = 100  # and so many in a log
 
 
 class Progress:
@@ -82,12 +83,26 @@ class Progress:
 
 
 class Lines(Progress):
-    """A line for each database that ends."""
+    """A line for each database that ends; where they are many, one for each tenth of them, and the failures at the
+    end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        self.ended = 0
+        self.failed = 0
+
+    def expects(self, count: int) -> None:
+        self.count = count
+        self.ended = self.failed = 0
 
     def waits(self, database: str, holder: str) -> None:
         printing.complain(f"{database}: waits for {holder}")
 
     def ends(self, database: str, error: BaseException | None) -> None:
+        if self.count > MANY:
+            self.counted(error)
+            return
         super().ends(database, error)
         if isinstance(error, Stopped):
             return
@@ -95,6 +110,16 @@ class Lines(Progress):
             printing.complain(outcomes.text(database, error))
         elif line := self.line(database):
             printing.say(line)
+
+    def counted(self, error: BaseException | None) -> None:
+        if isinstance(error, Stopped):
+            return
+        with self.lock:
+            self.ended += 1
+            self.failed += error is not None
+            if self.ended % max(1, self.count // 10) == 0 or self.ended == self.count:
+                failed = f", {self.failed} of them failed" if self.failed else ""
+                printing.say(f"{self.ended} of {self.count} databases{failed}")
 
 
 class Bars(Progress):
@@ -145,7 +170,9 @@ class Bars(Progress):
         if isinstance(error, Stopped):
             return
         self.rich.advance(self.all)
-        if error is not None:
+        if error is not None and not self.few:
+            self.told.discard(database)  # at the end, those that failed alike together
+        elif error is not None:
             printing.complain(outcomes.text(database, error))
         elif line := self.line(database):
             if self.few:

@@ -10,6 +10,7 @@ from manybase.cli import asking, printing
 from manybase.cli.application import UsageError
 from manybase.engines import Databases
 from manybase.gid import TRANSACTION
+from manybase.parts import in_order
 
 Ended = Literal["committed", "rolled back"]
 DONE, PARTLY = 0, 3
@@ -49,7 +50,7 @@ def resolve(databases: Databases, transaction: str | None, *, min_age: float, js
         if transaction is None:
             return report, None, report.unreachable
         decided, silent = asking.decided(databases, transaction, asyncio=asyncio)
-        return report, ended(report, decided), sorted({*report.unreachable, *silent}, key=databases.names.index)
+        return report, ended(report, decided), sorted({*report.unreachable, *silent}, key=in_order(databases))
 
     report, how, silent = asking.through_its_drivers(databases, work)
     if json:

@@ -14,6 +14,7 @@ from manybase.engines import Databases
 from manybase.errors import MigrationError, listed
 from manybase.migrations import History, Outcome, Revised, Wanted
 from manybase.migrations.revising import has_models
+from manybase.parts import base_of
 
 Names = list[str] | None
 
@@ -26,7 +27,7 @@ def initialize(databases: Databases, names: Names) -> Answer:
     return Answer(document, lambda: say(lines or ["Nothing to do: every history has its directory."]))
 
 
-def revise(databases: Databases, names: Names, wanted: Wanted) -> Answer:
+def revise(databases: Databases, names: Names, wanted: Wanted, *, tenants: Names = None) -> Answer:
     """A history after the other, so that what was written before one failed is told."""
     chosen = migrations.histories(databases, names)
     if names is None and not wanted.empty:
@@ -34,7 +35,12 @@ def revise(databases: Databases, names: Names, wanted: Wanted) -> Answer:
     if not chosen:
         raise UsageError("No database declares models: Database(..., models=...). Or write the revision: --empty.")
     asked = f"{wanted.head} {wanted.depends_on}"
-    return one_by_one(chosen, lambda each: migrations.revise(databases, each.databases, wanted), "no changes", asked)
+
+    def write(history: History) -> list[Revised]:
+        among = [each for each in names or history.databases if base_of(each) in history.databases]
+        return migrations.revise(databases, among, wanted, tenants=tenants)
+
+    return one_by_one(chosen, write, "no changes", asked)
 
 
 def merge(databases: Databases, names: Names, revisions: Sequence[str], message: str | None) -> Answer:

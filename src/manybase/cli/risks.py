@@ -13,7 +13,9 @@ from manybase.cli.progress import Progress
 from manybase.engines import Databases
 from manybase.errors import DestructiveMigration, listed
 from manybase.migrations import Order, Outcome, Plan, Risk, risks_of
-from manybase.migrations.running import places, planned
+from manybase.migrations.places import places
+from manybase.migrations.running import planned
+from manybase.parts import Which
 
 COLUMNS = ("database", "revision", "where", "what happens", "safer")
 
@@ -31,10 +33,16 @@ class Danger:
 
 
 def look(
-    databases: Databases, order: Order, names: Sequence[str] | None, *, jobs: int, keep_going: bool = True
+    databases: Databases,
+    order: Order,
+    names: Sequence[str] | None,
+    *,
+    jobs: int,
+    keep_going: bool = True,
+    tenants: Which = None,
 ) -> Outcome[Plan]:
     """What is to be done with each database. Changes nothing."""
-    return planned(databases, order, places(databases, names), jobs=jobs, keep_going=keep_going)
+    return planned(databases, order, places(databases, names, tenants), jobs=jobs, keep_going=keep_going)
 
 
 def dangers(plans: Sequence[Plan]) -> list[Danger]:

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import asyncio as aio
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from manybase import migrations
+from manybase import migrations, parts
 from manybase.cli import outcomes, printing, risks
 from manybase.cli.answers import Answer
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError
 from manybase.health import Health
 from manybase.migrations import Drift, Outcome, State
+from manybase.parts import Which
 from manybase.replica_health import ReplicaHealth
+from manybase.tenants import AT
 
 DONE, FAILED, PARTLY = 0, 1, 3
 SECONDS = 5.0  # until a server counts as silent
 REPLICA_COLUMNS = ("replica", "role", "state", "behind", "by position")
 COLUMNS = ("database", "current", "head", "pending", "lock", "drift")
 Names = list[str] | None
+FEW = 10  # parts of a database that are told one by one
+SHOWN = 5  # names in a row
 
 
-def status(databases: Databases, names: Names, *, quick: bool, jobs: int) -> Answer:
-    found = migrations.status(databases, names=names, jobs=jobs)
+def status(databases: Databases, names: Names, *, quick: bool, jobs: int, tenants: Which = None) -> Answer:
+    found = migrations.status(databases, names=names, tenants=tenants, jobs=jobs)
     drift: Outcome[Drift] = Outcome()
-    if not quick:
+    if not quick and found.done:
         drift = migrations.check(databases, names=list(found.done), jobs=jobs)
     behind = [name for name, state in found.done.items() if not state.at_head or differs(drift, name)]
     silent = {**found.failed, **{name: error for name, error in drift.failed.items() if not is_incomparable(error)}}
@@ -44,11 +49,12 @@ def status(databases: Databases, names: Names, *, quick: bool, jobs: int) -> Ans
         document = {"error": f"Did not answer: {', '.join(in_order(databases, silent))}.", **document}
 
     def tell() -> None:
-        rows = [row(name, found, drift, quick=quick) for name in order]
+        rows = summarized([row(name, found, drift, quick=quick) for name in order])
         printing.table(COLUMNS[:-1] if quick else COLUMNS, rows)
+        tell_sample(databases, tenants, order)
         if replicas:
             printing.table(REPLICA_COLUMNS, [cells_of(each) for found in replicas.values() for each in found])
-        complain_of(silent)
+        outcomes.complain(silent)
 
     return Answer(document, tell, code)
 
@@ -106,8 +112,8 @@ def is_incomparable(error: Exception) -> bool:
     return isinstance(error, ConfigurationError)
 
 
-def current(databases: Databases, names: Names, *, jobs: int) -> Answer:
-    found = migrations.status(databases, names=names, jobs=jobs)
+def current(databases: Databases, names: Names, *, jobs: int, tenants: Which = None) -> Answer:
+    found = migrations.status(databases, names=names, tenants=tenants, jobs=jobs)
     order = in_order(databases, found.done)
     rows = [
         {"database": name, "current": state.current, "unknown": state.unknown, "at_head": state.at_head}
@@ -116,18 +122,22 @@ def current(databases: Databases, names: Names, *, jobs: int) -> Answer:
     ]
 
     def tell() -> None:
+        rows = []
         for name in order:
             state = found.done[name]
-            printing.say(f"{name}: {', '.join(state.current) or 'base'}{' (head)' if state.at_head else ''}")
-        complain_of(found.failed)
+            rows.append([name, f"{', '.join(state.current) or 'base'}{' (head)' if state.at_head else ''}"])
+        for name, at in summarized(rows):
+            printing.say(f"{name}: {at}")
+        tell_sample(databases, tenants, order)
+        outcomes.complain(found.failed)
 
     return Answer(with_failures(rows, found.failed), tell, outcomes.code_of(found))
 
 
-def check(databases: Databases, names: Names, *, lint: bool, jobs: int) -> Answer:
-    found = migrations.check(databases, names=names, jobs=jobs)
+def check(databases: Databases, names: Names, *, lint: bool, jobs: int, tenants: Which = None) -> Answer:
+    found = migrations.check(databases, names=names, tenants=tenants, jobs=jobs)
     order = migrations.ordered("upgrade", "heads", 0, None)
-    plans = risks.look(databases, order, names, jobs=jobs) if lint else Outcome()
+    plans = risks.look(databases, order, names, jobs=jobs, tenants=tenants) if lint else Outcome()
     dangers = risks.dangers(list(plans.done.values()))
     failed = {**plans.failed, **found.failed}
     compared = in_order(databases, found.done)
@@ -140,16 +150,16 @@ def check(databases: Databases, names: Names, *, lint: bool, jobs: int) -> Answe
         document["risks"] = [each.document for each in dangers]
 
     def tell() -> None:
-        for name in compared:
-            lines = found.done[name].differences
+        for name, *lines in summarized([[name, *found.done[name].differences] for name in compared]):
             printing.say(f"{name}: {'differs from its models' if lines else 'no drift'}")
             for line in lines:
                 printing.say(f"  {line}")
+        tell_sample(databases, tenants, compared)
         if dangers:
             risks.show(dangers)
         elif lint:
             printing.say("No risks in what is pending.")
-        complain_of(failures)
+        outcomes.complain(failures)
 
     return Answer(document, tell, code)
 
@@ -161,10 +171,38 @@ def with_failures(rows: list[dict[str, Any]], failed: dict[str, Exception]) -> d
     return document
 
 
-def complain_of(failed: dict[str, Exception]) -> None:
-    for name, error in failed.items():
-        printing.complain(outcomes.text(name, error))
-
-
 def in_order(databases: Databases, names: Any) -> list[str]:
-    return [name for name in databases.names if name in names]
+    return sorted(names, key=parts.in_order(databases))
+
+
+def summarized(rows: list[list[str]]) -> list[list[str]]:
+    """Parts of a database of which the same is to be told share a row, where there are many; the first cell is the
+    name."""
+    many = Counter(parts.base_of(row[0]) for row in rows)
+    told: list[list[str]] = []
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name, *cells in rows:
+        base = parts.base_of(name)
+        if name == base or many[base] <= FEW:
+            told.append([name, *cells])
+            continue
+        names = alike.setdefault((base, *cells), [])
+        if not names:
+            told.append([base, *cells])
+        names.append(name.partition(AT)[2])
+    for row in told:
+        if names := alike.get(tuple(row), []):
+            row[0] = f"{row[0]}{AT}{names[0]}" if len(names) == 1 else f"{row[0]}: {counted(names)}"
+    return told
+
+
+def counted(names: list[str]) -> str:
+    return f"{len(names)} tenants" if len(names) > SHOWN else f"{', '.join(names)}"
+
+
+def tell_sample(databases: Databases, tenants: Which, looked_at: list[str]) -> None:
+    """Where only some tenants were looked at, and perhaps not all."""
+    counts = Counter(parts.base_of(name) for name in looked_at)
+    for base in databases.tenants if tenants == "sample" else ():
+        if counts[base] >= parts.SAMPLE:
+            printing.say(f"{base}: {counts[base]} of its tenants, taken at random. All of them: --all.")

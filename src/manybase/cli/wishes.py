@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from manybase.migrations import How
+    from manybase.parts import Which
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,14 @@ class Wish:
     jobs: int
     lock_timeout: float
     keep_going: bool = False
-    canary: int = 0
+    canary: str = "0"
     yes: bool = False
+    only_behind: bool = False
+    tenants: Which = None
 
     @property
     def how(self) -> How:
         from manybase.migrations import How
 
-        return How(self.jobs, self.keep_going, self.canary)
+        canary = int(self.canary) if self.canary.isascii() and self.canary.isdigit() else self.canary
+        return How(self.jobs, self.keep_going, canary, self.only_behind)

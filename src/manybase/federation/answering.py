@@ -85,7 +85,7 @@ class Answering:
         )
 
     def _owners(self, select: Any) -> frozenset[str] | None:
-        """The databases that own every table of a subquery; None where no single one does, or nobody can tell."""
+        """The databases that own every table of a subquery, and know what it says; None where there is none."""
         if internals.has_criteria(self.compile_state) and any(
             isinstance(each, SelectBase) and internals.is_orm(each) for each in visitors.iterate(select)
         ):
@@ -93,7 +93,9 @@ class Answering:
         if internals.is_for_update(select):
             return None
         owners: Any = self.dialect.router.candidates(select)
-        return None if isinstance(owners, Across) or not owners else owners
+        if isinstance(owners, Across):
+            return None
+        return frozenset(each for each in owners if is_known_to(self.dialect.backends[each], select)) or None
 
     def _answers(self, database: str, select: Any) -> bool:
         owners = self._owners(select)
@@ -121,11 +123,10 @@ class Answering:
             scope = None if expression.table is None else self._scope_of(hash(expression.table))
             return None if scope is None else scope.fragments[hash(expression.table)]
         used = uses(expression)
-        found = {
-            scope.fragments[table] if (scope := self._scope_of(table)) is not None else None for table in used.tables
-        }
-        if used.subqueries:  # whose own tables are nobody's here
-            found.discard(None)
+        known = {table: scope.fragments[table] for table in used.tables if (scope := self._scope_of(table)) is not None}
+        if not used.direct <= known.keys():
+            return None
+        found = set(known.values())  # of subqueries, whose own tables are nobody's here, what they refer to
         fragment = found.pop() if len(found) == 1 else None
         if fragment is None or used.volatile or isinstance(expression, (SelectBase, Tuple)) or is_ordering(expression):
             return None

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine
 
-from manybase.federation.semantics import semantics_of
+from manybase.federation.semantics import DIALECT, semantics_of
 from manybase.participants import url_of
 
 if TYPE_CHECKING:
     from manybase.engines import Databases
-
-DIALECT = "manybase"
 
 
 def federated_bind(databases: Databases, names: frozenset[str]) -> Engine:

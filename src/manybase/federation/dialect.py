@@ -16,11 +16,10 @@ from sqlalchemy.types import TypeEngine
 
 from manybase.errors import AmbiguousRoute
 from manybase.federation import internals
-from manybase.federation.binding import DIALECT
 from manybase.federation.duckdb.dialect import DuckDBCompiler, DuckDBDialect
 from manybase.federation.execution import Execution
 from manybase.federation.planning import Planning
-from manybase.federation.semantics import Semantics
+from manybase.federation.semantics import DIALECT, Semantics
 from manybase.participants import MYSQL
 from manybase.routing import Router
 from manybase.tables import dialect_named

@@ -6,14 +6,18 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Dialect
+
 from manybase.errors import UnsupportedStatement
 from manybase.federation import log
+from manybase.federation.absent import filled, is_own
 from manybase.federation.limits import Federation
 from manybase.federation.measuring import Measured
 from manybase.federation.reading import Rows
 from manybase.federation.staging import Staging
 
 if TYPE_CHECKING:
+    from manybase.engines import Bind
     from manybase.session import Session
 
 EXECUTORS = ("python", "duckdb")
@@ -48,8 +52,25 @@ class Execution:
                 from manybase.federation.duckdb.executor import run
 
                 chunks = run(self, sql, parameters)
-        self._rows = itertools.chain.from_iterable(self.measured.start(chunks))
+        self._rows = itertools.chain.from_iterable(self.measured.start(self.filled(chunks)))
         return [(f"c{number}", None, None, None, None, None, None) for number in range(len(self.plan.types))]
+
+    def filled(self, chunks: Iterator[Rows]) -> Iterator[Rows]:
+        """The rows, with what the types of their columns make of NULL."""
+        session = self.staging.session
+        homes: dict[int, Dialect] | None = self.plan.fills.get(session._asyncio)
+        if homes is None:
+            homes = self.plan.fills[session._asyncio] = self.own_types()
+        return filled(chunks, self.plan.types, homes) if homes else chunks
+
+    def own_types(self) -> dict[int, Dialect]:
+        """The columns of the result whose types may make something of NULL, and the dialects of their databases."""
+        session, found = self.staging.session, dict[int, Dialect]()
+        for place, (type_, origin) in enumerate(zip(self.plan.types, self.plan.origins, strict=True)):
+            dialect = dialect_of(session, origin.database)
+            if is_own(type_, dialect):
+                found[place] = dialect
+        return found
 
     def fetchone(self) -> tuple[Any, ...] | None:
         return next(self._rows, None)
@@ -78,3 +99,9 @@ def choose(plan: Any, asked: str | None) -> tuple[str, str]:
             plan.beyond, "the executor in plain Python, which was asked for, does not do it", "Leave the choice open."
         )
     return "duckdb", plan.beyond
+
+
+def dialect_of(session: Session, database: str) -> Dialect:
+    """What a database of this session speaks. Nothing connects."""
+    bind: Bind = session.databases.bind(session._place(database), asyncio=session._asyncio)
+    return bind.dialect

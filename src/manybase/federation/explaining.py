@@ -13,11 +13,10 @@ from sqlalchemy.engine import IteratorResult
 from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.orm import ORMExecuteState, Query
 
-from manybase.engines import Bind
 from manybase.errors import FederationError
 from manybase.federation.binding import federated_bind
 from manybase.federation.duckdb.root import imported
-from manybase.federation.execution import Execution, choose
+from manybase.federation.execution import Execution, choose, dialect_of
 from manybase.federation.explanation import ExplainedFragment, Explanation
 from manybase.federation.fragments import Fragment
 from manybase.federation.keys import Sending
@@ -197,12 +196,6 @@ def with_numbers(each: ExplainedFragment, took: Taken | None) -> ExplainedFragme
 
 
 # ---- SQL
-
-
-def dialect_of(session: Session, database: str) -> Dialect:
-    """Without connecting."""
-    bind: Bind = session.databases.bind(database, asyncio=session._asyncio)
-    return bind.dialect
 
 
 def written(statement: Any, dialect: Dialect) -> str:

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Grouping,
     Integer,
     Interval,
+    Join,
     Label,
     Over,
     SelectBase,
@@ -70,6 +71,7 @@ LACKING = {
     "mysql": frozenset("age date_part date_trunc split_part string_agg".split()),  # noqa: SIM905
 }
 LACKING["mariadb"] = LACKING["mysql"]
+WITHOUT_FULL = ("mysql", "mariadb")  # without FULL JOIN
 COMPARISONS = frozenset({operators.eq, operators.ne, operators.lt, operators.le, operators.gt, operators.ge})
 ARITHMETIC = frozenset(
     {operators.add, operators.sub, operators.mul, operators.truediv, operators.floordiv, operators.mod}
@@ -94,6 +96,7 @@ class Uses:
     """What an expression refers to. ``tables``: hashes of the FROM elements of all its columns, at any depth."""
 
     tables: set[int] = field(default_factory=set)
+    direct: set[int] = field(default_factory=set)  # those of columns that are in no subquery
     subqueries: list[SelectBase] = field(default_factory=list)
     opaque: bool = False  # text, which nobody can read
     aggregates: bool = False  # of its own, not of a subquery
@@ -117,6 +120,8 @@ def collect(clause: ClauseElement, found: Uses, *, inside: bool) -> None:
     elif isinstance(clause, ColumnClause):
         if clause.table is not None:
             found.tables.add(hash(clause.table))
+            if not inside:
+                found.direct.add(hash(clause.table))
         elif clause.is_literal:
             found.opaque |= not NUMBER.fullmatch(clause.name)
         return
@@ -156,6 +161,8 @@ def is_known_to(backend: str, clause: ClauseElement) -> bool:
         return True
     for each in visitors.iterate(clause):
         if isinstance(each, FunctionElement) and name_of(each) in LACKING[backend]:
+            return False
+        if isinstance(each, Join) and each.full and backend in WITHOUT_FULL:
             return False
         if isinstance(each, BinaryExpression) and each.operator in (operators.add, operators.sub):
             sides = (each.left.type, each.right.type)
@@ -242,6 +249,8 @@ def is_false_for_null(clause: ClauseElement, tables: Iterable[int]) -> bool:
         return null_for_null(inner.left, tables)
     if isinstance(inner, BooleanClauseList) and inner.operator is operators.or_:
         return all(is_false_for_null(each, tables) for each in inner.clauses)
+    if isinstance(inner, BooleanClauseList) and inner.operator is operators.and_:
+        return any(is_false_for_null(each, tables) for each in inner.clauses)
     return null_for_null(inner, tables)
 
 

@@ -74,6 +74,7 @@ class Opening(Answering):
         found: list[Any] = []
         while clauses:
             each = clauses.pop(0)
+            by_name = isinstance(each, str)
             if isinstance(each, str):
                 each = next((c for c in scope.columns if getattr(c, "name", None) == each), each)
             if isinstance(each, Label):
@@ -85,6 +86,7 @@ class Opening(Answering):
                 clauses += each.clauses
             else:
                 found.append(each)
+                scope.named += [each] if by_name else []
         aggregates = any(isinstance(c, ClauseElement) and uses(c).aggregates for c in scope.columns)
         aggregates = aggregates or bool(internals.having_of(scope.select))
         scope.grouping = found if found or aggregates else None

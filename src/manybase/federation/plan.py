@@ -24,6 +24,7 @@ class Scope:
     tables: set[int] = field(default_factory=set)  # hashes of all its FROM elements
     whole: Fragment | None = None  # one database answers all of it
     grouping: list[Any] | None = None  # the expressions of GROUP BY; empty where aggregates make one row of all
+    named: list[Any] = field(default_factory=list)  # those of them that GROUP BY refers to by a name
     rolls_up: bool = False
     in_aggregate: int = 0  # where the SELECT within it stands that is being rendered
     selects_nothing: bool = False  # EXISTS: only whether there are rows matters
@@ -38,6 +39,8 @@ class Plan:
     kept: list[Any] = field(default_factory=list)  # those SELECTs, so that no other takes their identity
     root: Any = None  # the statement, or the SELECT that it is
     types: list[Any] = field(default_factory=list)  # of the result
+    origins: list[Fragment] = field(default_factory=list)  # where the columns of the result come from; any, if several
+    fills: dict[bool, Any] = field(default_factory=dict)  # what makes something of NULL, under asyncio and not
     carried: list[int] = field(default_factory=list)  # the columns of the result that nothing computes with
     carried_outputs: set[Output] = field(default_factory=set)
     program: Any = None  # of the executor in plain Python, where it does all that is left

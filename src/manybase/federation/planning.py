@@ -23,6 +23,7 @@ from manybase.federation.duckdb.executor import is_native
 from manybase.federation.expressions import (
     binds,
     is_null_for_null,
+    uses,
 )
 from manybase.federation.fragments import Fragment, Output
 from manybase.federation.plan import Plan, Scope
@@ -153,6 +154,7 @@ class Planning(Rendering):
         if plan.root is None:
             plan.root = self.statement  # type: ignore[attr-defined]
         plan.types = [entry.type for entry in internals.result_of(self)]
+        plan.origins = [self._origin(place) for place in range(len(plan.types))] if plan.fragments else []
         self._carry()
         self.program_again()
         self._name_parameters()
@@ -167,6 +169,15 @@ class Planning(Rendering):
             plan.program = programming.program(plan.root)
         except NotCovered as reason:
             plan.beyond = str(reason)
+
+    def _origin(self, place: int) -> Fragment:
+        """A fragment that a column of the result is made of; the first one where nobody can tell."""
+        scope = self.plan.scopes.get(id(self.plan.root))
+        if scope is None or place >= len(scope.columns):
+            return self.plan.fragments[0]
+        used = uses(scope.columns[place]).tables
+        found = [scope.fragments[table] for table in used if table in scope.fragments]
+        return min(found, key=lambda each: each.number, default=self.plan.fragments[0])
 
     def _carry(self) -> None:
         """Note the columns of the result that come from a fragment as they are, and that nothing computes with."""

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import CursorResult
 
 from manybase.federation import internals
+from manybase.federation.absent import null_kept
 
 Rows: TypeAlias = "list[tuple[Any, ...]]"
 CHUNK = 10_000
@@ -28,7 +29,7 @@ def processors_of(result: CursorResult[Any], types: list[Any]) -> Processors:
     """What makes the values of columns, by their positions; where it is None, the driver's are as they should be."""
     described: Any = result.cursor.description if result.cursor is not None else ()
     made = [
-        result.context.get_result_processor(type_, column[0], column[1])
+        null_kept(result.context.get_result_processor(type_, column[0], column[1]), type_, result.dialect)
         for type_, column in zip(types, described, strict=True)
     ]
     return [(position, process) for position, process in enumerate(made) if process is not None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -161,7 +161,12 @@ class Rendering(Opening):
     @contextmanager
     def _as_group(self, element: Any) -> Iterator[None]:
         """What the SELECT groups by is computed for each row."""
-        grouped = bool(self._scopes and self._scopes[-1].grouping) and self._is_grouped(self._scopes[-1], element)
+        scope = self._scopes[-1] if self._scopes else None
+        grouped = scope is not None and bool(scope.grouping) and self._is_grouped(scope, element)
+        if grouped and scope is not None and uses(element).subqueries and not among(element, scope.named):
+            if scope.rolls_up:
+                raise several_groupings()
+            grouped = False  # its text differs from that in GROUP BY; it is the same for any row of a group
         self._in_aggregate += grouped
         try:
             yield
@@ -169,7 +174,7 @@ class Rendering(Opening):
             self._in_aggregate -= grouped
 
     def _is_grouped(self, scope: Scope, expression: Any) -> bool:
-        return any(isinstance(each, ClauseElement) and are_same(each, expression) for each in scope.grouping or ())
+        return among(expression, scope.grouping or ())
 
     def _of_whole(self, scope: Scope, element: Any) -> str | None:
         assert scope.whole is not None
@@ -195,6 +200,10 @@ class Rendering(Opening):
             if text is not None:
                 return text
         return super().visit_grouping(grouping, *arguments, **options)  # type: ignore[misc]
+
+
+def among(expression: Any, others: Iterable[Any]) -> bool:
+    return any(isinstance(each, ClauseElement) and are_same(each, expression) for each in others)
 
 
 def rendered(compiler: Any, kind: str, element: Any, *arguments: Any, **options: Any) -> Any:
@@ -292,6 +301,14 @@ def misplaced(table: Table) -> UnsupportedStatement:
         f"Table {table.fullname!r} in this place",
         "it cannot be fetched from there",
         "Join it, or put it into a subquery.",
+    )
+
+
+def several_groupings() -> UnsupportedStatement:
+    return UnsupportedStatement(
+        "A subquery in ROLLUP, CUBE or GROUPING SETS",
+        "it is of several databases, and has no value where the groups are of something else",
+        "Compute it in a derived table, and group by its column.",
     )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+DIALECT = "manybase"  # what SQLAlchemy calls the database that several are
+
 
 @dataclass(frozen=True, kw_only=True)
 class Semantics:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -28,11 +26,12 @@ from sqlalchemy.sql import visitors
 from manybase.errors import FederationLimit
 from manybase.federation import internals
 from manybase.federation.estimates import estimated_rows
-from manybase.federation.fragments import Fragment
+from manybase.federation.fragments import Fragment, keys_of
 from manybase.federation.keys import Sending, has_json_table, sending, usable
 from manybase.federation.limits import Federation
 from manybase.federation.plan import Plan
-from manybase.federation.reading import Processors, Rows, chunks, processors_of
+from manybase.federation.reading import CHUNK, Processors, Rows, chunks, processors_of
+from manybase.federation.sizes import estimated_size
 from manybase.federation.together import Job, bounded, run_together
 
 if TYPE_CHECKING:
@@ -42,7 +41,8 @@ if TYPE_CHECKING:
 WHOLE, FILTERED, ALL, REDUCED = 0, 10_000, 1_000_000, 0.05  # rows of which nothing is known, and a share of them
 FIRST = "first_rows"
 STREAMED = {"stream_results": True}
-FEW = 1_000  # keys; what they bring may be had at once
+FEW = 1_000  # keys; what they bring may be had at once, if it is not more than
+AT_MOST = CHUNK  # rows
 SHARE = 2  # rows for each key: a table without more is fetched as it is
 SCANNED = 50  # rows for each key: a table without more is read from its beginning to its end
 LASTS = 600.0  # seconds for which an estimate holds
@@ -73,7 +73,10 @@ class Fetched:
 
 @dataclass(eq=False, slots=True)
 class Part:
-    """A statement about to run. ``streams``: its rows may be too many to be had at once."""
+    """A statement about to run. ``streams``: its rows may be too many to be had at once.
+
+    ``again`` runs where it brings ``AT_MOST`` rows: there are more, and a driver would have had them all at once.
+    """
 
     connection: Connection
     prepared: Prepared
@@ -81,9 +84,20 @@ class Part:
     streams: bool = False
     keys: int | None = None
     missing_of: list[Any] | None = None  # it tells which of these have no match, and not which have one
+    again: Part | None = None
 
     def chunks(self, ran: list[str]) -> Iterator[Rows]:
         """Its rows; what is sent is added to those that ``ran``."""
+        if self.again is None:
+            yield from self.all_chunks(ran)
+            return
+        found = [row for chunk in self.all_chunks(ran) for row in chunk]
+        if len(found) < AT_MOST:
+            yield found
+        else:
+            yield from self.again.chunks(ran)
+
+    def all_chunks(self, ran: list[str]) -> Iterator[Rows]:
         options: Any = STREAMED if self.streams else None
         result = self.connection.execute(self.prepared.statement, self.parameters, execution_options=options)
         ran.append(str(result.context.compiled))
@@ -252,12 +266,16 @@ class Staging:
         few = (
             fragment.is_small
             or (fragment.answers is not None and bool(active))
-            or (fewest is not None and fewest <= FEW)
             or (limit is not None and limit <= FEW)
+            or any(len(keys) <= FEW and is_unique(fragment, sent) for sent, keys in active)
         )
-        streams = connection.dialect.name != "sqlite" and not few
+        lasting = connection.dialect.name == "sqlite" and not connection.dialect.is_async  # reads as it is asked
         missing_of = active[0][1] if prepared.tells_missing else None
-        return Part(connection, prepared, parameters, streams, fewest, missing_of)
+        part = Part(connection, prepared, parameters, not few and not lasting, fewest, missing_of)
+        if not part.streams or limit is not None or fewest is None or fewest > FEW or missing_of is not None:
+            return part
+        first = self.prepared(fragment, tuple(sent for sent, _ in active), scan=scan, at_most=True)
+        return Part(connection, first, parameters, False, fewest, None, part)
 
     def keys(self, fragment: Fragment, dialect: Dialect) -> Iterator[tuple[Sending, list[Any]]]:
         for number, reducer in enumerate(fragment.reducers):
@@ -272,13 +290,22 @@ class Staging:
                 yield sent, keys
 
     def prepared(
-        self, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False, scan: bool = False
+        self,
+        fragment: Fragment,
+        sent: tuple[Sending, ...],
+        *,
+        first: bool = False,
+        scan: bool = False,
+        at_most: bool = False,
     ) -> Prepared:
         """The SELECT that brings a fragment; made once, so that SQLAlchemy compiles it once."""
-        key = (fragment, first, scan, *sent)
+        key = (fragment, first, scan, at_most, *sent)
         made: Prepared | None = self.plan.prepared.get(key)
         if made is None:
-            made = self.plan.prepared[key] = prepare(self.plan, fragment, sent, first=first, scan=scan)
+            made = prepare(self.plan, fragment, sent, first=first, scan=scan)
+            if at_most:
+                made = replace(made, statement=made.statement.limit(AT_MOST))
+            self.plan.prepared[key] = made
         return made
 
     def count(self, fragment: Fragment, rows: Rows) -> int:
@@ -385,6 +412,12 @@ def needed(statement: Any) -> list[str]:
     return [key.removeprefix(GIVEN) for key in dict.fromkeys(found) if key.startswith(GIVEN)]
 
 
+def is_unique(fragment: Fragment, sent: Sending) -> bool:
+    """Whether each of these keys brings one row at most."""
+    inner = fragment.reducers[int(sent.name.removeprefix("keys_"))].inner
+    return len(fragment.sources) == 1 and {getattr(inner, "name", None)} in keys_of(fragment.sources[0])
+
+
 def independent(fragments: Sequence[Fragment]) -> list[Fragment]:
     """The first of them, and others of other databases that it cannot reduce."""
     batch: list[Fragment] = []
@@ -432,12 +465,3 @@ def expected(fragment: Fragment, done: list[Fragment]) -> float:
     if rows is None:
         rows = 1 if fragment.is_small else FILTERED if fragment.where else ALL
     return rows * REDUCED if any(reducer.outer in done for reducer in fragment.reducers) else rows
-
-
-def estimated_size(rows: Rows) -> int:
-    """In bytes, from some of them."""
-    if not rows:
-        return 0
-    sample = rows[:: max(1, len(rows) // 20)]
-    size = sum(map(sys.getsizeof, sample)) + sum(map(sys.getsizeof, chain.from_iterable(sample)))
-    return size * len(rows) // len(sample)

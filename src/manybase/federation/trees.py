@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy import BinaryExpression, ColumnClause, ColumnElement, FromClause, FromGrouping, Join, Null, and_, true
 from sqlalchemy.sql import operators
 
+from manybase.federation.alternatives import factored, implied
 from manybase.federation.expressions import are_same, conjuncts, is_false_for_null, uses
 from manybase.federation.fragments import Fragment
 from manybase.federation.rules import KEEP_FULL, KEEP_NULLABLE, KEEP_PRESERVED, holds
@@ -90,13 +91,27 @@ class Planter:
         self._has_full = has_full
 
     def plant(self, froms: Sequence[FromClause], where: Iterable[Condition]) -> Pool:
-        conditions = [part for each in where for part in conjuncts(each)]
-        pool = Pool([], conditions)
+        pool = Pool([], list(parts(where)))
         for each in froms:
             self.add(each, pool)
+        added = self.add_implied(pool)
         self.sink(pool)
         self.gather(pool)
+        remove(added, pool)
         return pool
+
+    def add_implied(self, pool: Pool) -> list[Condition]:
+        """What conditions on several databases say of one table: its database may decide that. They stay as well."""
+        homes = {table: leaf.database for leaf in leaves(pool) if isinstance(leaf, Unit) for table in leaf.tables}
+        added = []
+        for conditions in lists_of_conditions(pool):
+            for condition in list(conditions):
+                tables = [table for table in uses(condition).tables if table in homes]
+                if len({homes[table] for table in tables}) > 1:
+                    found = [one for one in (implied(condition, table) for table in tables) if one is not None]
+                    conditions += found
+                    added += found
+        return added
 
     def add(self, source: FromClause, pool: Pool) -> None:
         if isinstance(source, FromGrouping):
@@ -107,18 +122,18 @@ class Planter:
             pool.items.append(Rest(source, tables) if database is None else Unit(source, database, tables))
         elif source.full:
             left, right = self.side(source.left), self.side(source.right)
-            pool.items.append(Outer("full", left, right, list(conjuncts(source.onclause))))
+            pool.items.append(Outer("full", left, right, list(parts([source.onclause]))))
         elif source.isouter and not self.is_matched(source.right, pool.conditions):
             self.add_outer(source, pool)
         else:
-            pool.conditions += conjuncts(source.onclause)
+            pool.conditions += parts([source.onclause])
             self.add(source.left, pool)
             self.add(source.right, pool)
 
     def add_outer(self, source: Join, pool: Pool) -> None:
         """(a join x) left join b is (a left join b) join x, where only a decides which b."""
         left, right = self.side(source.left), self.side(source.right)
-        conditions = list(conjuncts(source.onclause))
+        conditions = list(parts([source.onclause]))
         outside = {t for each in conditions for t in uses(each).tables} - right.tables
         for index, item in enumerate(left.items):
             if len(left.items) > 1 and outside and outside <= item.tables and isinstance(item, Unit):
@@ -237,6 +252,28 @@ class Planter:
     def only_database(self, node: Node) -> str | None:
         names = {leaf.database if isinstance(leaf, Unit) else None for leaf in leaves(node)}
         return names.pop() if len(names) == 1 and not has_kind("anti", node) else None
+
+
+def parts(conditions: Iterable[Condition | None]) -> Iterator[Condition]:
+    """What is ANDed together in them."""
+    for condition in conditions:
+        for each in conjuncts(condition):
+            yield from factored(each)
+
+
+def lists_of_conditions(pool: Pool) -> Iterator[list[Condition]]:
+    yield pool.conditions
+    for item in pool.items:
+        if isinstance(item, Outer):
+            yield item.conditions
+            yield from lists_of_conditions(item.left)
+            yield from lists_of_conditions(item.right)
+
+
+def remove(conditions: list[Condition], pool: Pool) -> None:
+    """What no database was to decide, and need not be."""
+    for known in lists_of_conditions(pool):
+        known[:] = [each for each in known if not any(each is one for one in conditions)]
 
 
 def has_kind(kind: str, node: Node | Pool) -> bool:

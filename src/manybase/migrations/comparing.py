@@ -13,6 +13,7 @@ from sqlalchemy.schema import Constraint, SchemaItem
 
 from manybase.engines import Databases
 from manybase.gid import TABLE
+from manybase.parts import base_of
 
 OURS = "manybase"  # the schema in which manybase keeps its own tables
 
@@ -22,6 +23,7 @@ class Comparison:
 
     def __init__(self, databases: Databases, name: str) -> None:
         databases.load()
+        name = base_of(name)
         self.tables = databases.tables(name) if databases.ownership.declares_models(name) else ()
         self.mine = frozenset(self.tables)
         self.keys = {key_of(table) for table in self.tables}

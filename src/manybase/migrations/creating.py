@@ -8,19 +8,21 @@ from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from manybase import decision
-from manybase.connecting import make_async_engine, make_engine, unpooled
 from manybase.database import Database
 from manybase.engines import Databases
 from manybase.errors import MigrationFailed
 from manybase.migrations.environments import Target
 from manybase.migrations.failures import cause
 from manybase.participants import MYSQL, is_volatile
+from manybase.parts import base_of, home_of
 from manybase.recovering import is_needed, relevant
+from manybase.servers import engine_for, server_of
 from manybase.wire import mysql_code, sqlstate
 
 MISSING_STATE, MISSING_CODE = "3D000", 1049  # PostgreSQL's and MySQL's names for "there is no such database"
+SCHEMAS = text("SELECT count(*) FROM pg_namespace WHERE nspname = :name")
+SCHEMA_EXISTS = ("42P06", "23505")
 EXISTS_STATES, EXISTS_CODE = ("42P04", "23505"), 1007  # another process was faster
-MAINTENANCE = "postgres"  # the database of PostgreSQL that is there to connect to
 
 
 def create_missing(databases: Databases, name: str, *, asyncio: bool) -> bool:
@@ -28,7 +30,7 @@ def create_missing(databases: Databases, name: str, *, asyncio: bool) -> bool:
 
     Raises ``MigrationFailed`` where that is not allowed or the server does not answer.
     """
-    database = databases[name]
+    database = home_of(databases, name)
     if database.engine is not None or is_volatile(database.resolve_url()):
         return False
     url = database.resolve_url()
@@ -65,14 +67,7 @@ def is_missing(databases: Databases, database: Database, error: DBAPIError, *, a
 
 
 def connect(databases: Databases, database: Database, *, asyncio: bool) -> Connection:
-    options = {**unpooled(databases.options_of(database.name)), "isolation_level": "AUTOCOMMIT"}
-    engine = make_async_engine(database, options).sync_engine if asyncio else make_engine(database, options)
-    return engine.connect()
-
-
-def server_of(database: Database, url: URL) -> Database:
-    """The same server without that database."""
-    return Database(database.name, url.set(database=MAINTENANCE if url.get_backend_name() == "postgresql" else ""))
+    return engine_for(databases, database, asyncio=asyncio).connect()
 
 
 def create(connection: Connection, url: URL) -> bool:
@@ -86,6 +81,23 @@ def create(connection: Connection, url: URL) -> bool:
     return True
 
 
+def create_schema(target: Target) -> bool:
+    """Create the schema of a tenant, where it has one in a database of others'; whether it was missing."""
+    if target.schema is None:
+        return False
+    try:
+        with target.autocommit.connect() as connection:
+            if connection.scalar(SCHEMAS, {"name": target.schema}):
+                return False
+            quoted = connection.dialect.identifier_preparer.quote_identifier(target.schema)
+            connection.exec_driver_sql(f"CREATE SCHEMA {quoted}")
+    except DBAPIError as error:
+        if sqlstate(error) in SCHEMA_EXISTS:
+            return False
+        raise MigrationFailed(target.name, cause(error)) from error
+    return True
+
+
 def create_folder(url: URL) -> bool:
     """Whether the folder of a SQLite file was missing; the file comes with the first connection."""
     path = Path((url.database or "").removeprefix("file:").partition("?")[0])
@@ -96,7 +108,9 @@ def create_folder(url: URL) -> bool:
 
 def keep_decisions(databases: Databases, target: Target) -> None:
     """The table in which atomic commits are decided, made ahead: the application may not be allowed to, later."""
-    if not is_needed(databases) or target.name not in relevant(databases):
+    if not is_needed(databases) or base_of(target.name) not in relevant(databases):
+        return
+    if target.part is not None and target.part.schema is not None:  # they are kept where its engine connects
         return
     if target.dialect not in (*MYSQL, "postgresql", "sqlite"):
         return

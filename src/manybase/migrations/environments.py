@@ -22,7 +22,9 @@ from manybase.errors import ConfigurationError, MigrationFailed
 from manybase.migrations.comparing import Comparison, leaving_out_ours
 from manybase.migrations.histories import History
 from manybase.migrations.internals import make_safe_for_threads
+from manybase.migrations.server_locks import ask
 from manybase.participants import is_in_memory
+from manybase.parts import base_of, home_of, part_of
 
 T = TypeVar("T")
 WHERE = ("host", "port", "service", "options")  # what else a URL may say about where it leads
@@ -42,6 +44,13 @@ class Target:
         self.name = name
         self.engine = engine
         self.asyncio = asyncio
+        self.part = part_of(databases, name)
+        self.schema = self.part.schema if self.part is not None and engine.dialect.name == "postgresql" else None
+
+    @property
+    def scope(self) -> str:
+        """What of its database is locked: a schema of a tenant's is migrated on its own."""
+        return self.schema or ""
 
     def passes(self) -> list[Heads]:
         """What the database is at, once for each time that its ``env.py`` runs migrations in it: as a rule that is
@@ -74,10 +83,11 @@ class Target:
         of the ``options``, which go to ``EnvironmentContext``.
         """
         make_safe_for_threads()
-        names = self.history.databases if together else (self.name,)
+        names = [each for each in self.history.databases if each not in self.databases.tenants] if together else []
+        names = names if self.name in names else [*names, self.name]
         urls = self._urls(names)
         config = self.history.configuration(
-            urls, self.name, manybase=lambda: self._run_here(compare=compare, output=output, **options)
+            urls, base_of(self.name), manybase=lambda: self._run_here(compare=compare, output=output, **options)
         )
         if output is not None:
             config.output_buffer = output
@@ -124,7 +134,8 @@ class Target:
     def _urls(self, names: Iterable[str]) -> dict[str, URL]:
         if not self.history.has_environment:
             return {}
-        return {name: url_for(self.databases[name], asyncio=self.history.runs_async) for name in names}
+        where = {base_of(name): home_of(self.databases, name) for name in names}  # one part, so that is who it is
+        return {name: url_for(each, asyncio=self.history.runs_async) for name, each in where.items()}
 
 
 class Environment(EnvironmentContext):
@@ -141,10 +152,17 @@ class Environment(EnvironmentContext):
     def configure(self, connection: Connection | None = None, **options: Any) -> None:  # type: ignore[override]
         if connection is not None and not self.is_offline_mode():
             check_same(self.target, self.urls, connection.engine.url)
+            if self.target.schema is not None:
+                confine(connection, self.target.schema)
             if self.connected is not None:
                 self.connected(connection)
         options["include_name"] = leaving_out_ours(options.get("include_name"))
         super().configure(connection=connection, **options)
+
+
+def confine(connection: Connection, schema: str) -> None:
+    """Names without a schema are those of this one, in what Alembic and in what a revision writes, and of no other."""
+    ask(connection, f"SET search_path TO {connection.dialect.identifier_preparer.quote_identifier(schema)}")
 
 
 def check_same(target: Target, urls: dict[str, URL], url: URL) -> None:
@@ -165,15 +183,19 @@ def place(url: URL) -> tuple[Any, ...]:
 @contextmanager
 def connecting(databases: Databases, name: str, *, asyncio: bool) -> Iterator[Engine]:
     """An engine for a while. One in memory is that of the sessions: there is no other way to it."""
-    database, options = databases[name], unpooled(databases.options_of(name))
+    database, options = home_of(databases, name), unpooled(databases.options_of(name))
     own = database.engine
     if is_in_memory(databases, name):
         yield databases.async_engine(name).sync_engine if asyncio else databases.engine(name)
         return
     if own is not None:
         yield without_pool(own.sync_engine if isinstance(own, AsyncEngine) else own)
+    elif asyncio:
+        yield make_async_engine(database, options).sync_engine
     else:
-        yield make_async_engine(database, options).sync_engine if asyncio else make_engine(database, options)
+        engine = make_engine(database, options, wrap=databases.bounds.wrap(tenants=False))
+        databases.bounds.watch(engine)
+        yield engine
 
 
 def without_pool(engine: Engine) -> Engine:
@@ -195,7 +217,7 @@ def in_database(databases: Databases, history: History, name: str, job: Callable
         with connecting(databases, name, asyncio=asyncio) as engine:
             return job(Target(databases, history, name, engine, asyncio=asyncio))
 
-    if is_async_only(databases[name]):
+    if is_async_only(home_of(databases, name)):
         return aio.run(greenlet_spawn(run, asyncio=True))
     return run(asyncio=False)
 

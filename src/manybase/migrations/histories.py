@@ -20,6 +20,7 @@ from sqlalchemy import URL
 from manybase.database import Database
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError
+from manybase.parts import base_of
 
 ASYNC = re.compile(r"async_engine|AsyncEngine")  # in an env.py: it makes an async engine
 ENVIRONMENT = Path(__file__).parent / "environment"  # what Alembic runs where a directory has no env.py
@@ -69,6 +70,14 @@ class History:
     def load(self) -> None:
         """Read the revisions now, so that no thread has to and what is wrong with them is told at once."""
         self.scripts.get_heads()
+
+    def has(self, revision: str) -> bool:
+        """Whether it has a revision of that name."""
+        return revision in self._revisions
+
+    @cached_property
+    def _revisions(self) -> frozenset[str]:
+        return frozenset(each.revision for each in self.scripts.walk_revisions())
 
     def _make_scripts(self) -> ScriptDirectory:
         if self.has_environment:
@@ -137,7 +146,7 @@ def histories(databases: Databases, names: Collection[str] | None = None) -> lis
 
     Raises ``UnknownDatabase``, and ``ConfigurationError`` where a database is named whose schema is not managed.
     """
-    for name in names or ():
+    for name in names or ():  # parts of them, too
         if not databases[name].manage_schema:
             raise ConfigurationError(f"Database {name!r} has manage_schema=False: its schema is somebody else's.")
     found: dict[Path, list[Database]] = {}
@@ -151,7 +160,8 @@ def histories(databases: Databases, names: Collection[str] | None = None) -> lis
     ]
     if names is None:
         return every
-    chosen = [History(each.name, each.folder, tuple(n for n in each.databases if n in names)) for each in every]
+    meant = {base_of(name) for name in names}
+    chosen = [History(each.name, each.folder, tuple(n for n in each.databases if n in meant)) for each in every]
     return [each for each in chosen if each.databases]
 
 

@@ -33,7 +33,7 @@ class State:
 def look(target: Target) -> State:
     passes = passes_of(target)
     with target.autocommit.connect() as connection:
-        locked_by = holder(connection)
+        locked_by = holder(connection, target.scope)
     return state_of(target.name, target.history, passes, locked_by)
 
 

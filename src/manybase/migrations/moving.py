@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
+from functools import partial
 from threading import Event
 
 from manybase.concurrency import to_the_end
@@ -16,8 +17,10 @@ from manybase.migrations.environments import Target
 from manybase.migrations.histories import History, histories
 from manybase.migrations.lint import Risk, risks
 from manybase.migrations.orders import Direction, Migrated, Observer, Order, Plan, Silent
+from manybase.migrations.places import Canary, places
 from manybase.migrations.revising import make_directory
-from manybase.migrations.running import Agree, How, Outcome, Run, concluded, move, places
+from manybase.migrations.running import Agree, How, Outcome, Run, concluded, move
+from manybase.parts import Which
 
 
 def upgrade(
@@ -25,9 +28,11 @@ def upgrade(
     revision: str = "head",
     *,
     names: Names = None,
+    tenants: Which = None,
     jobs: int = 8,
     keep_going: bool = False,
-    canary: int = 0,
+    canary: Canary = 0,
+    only_behind: bool = False,
     lock_timeout: float = 60.0,
     allow_data_loss: bool = False,
     observer: Observer | None = None,
@@ -36,11 +41,16 @@ def upgrade(
 
     One lock per database, which others are given ``lock_timeout`` seconds to leave, keeps two programs apart; it goes
     with its holder. The first that fails is the last to begin, unless ``keep_going``. The first ``canary`` databases
-    go before all others. Raises ``DestructiveMigration`` before anything is changed, ``MigrationFailed`` or
-    ``MigrationLocked`` for a single database, and ``PartlyMigrated`` for several: run it again to do the rest.
+    go before all others, or the one, or the tenant, that it names.
+
+    ``tenants`` is "all", or the names of some, and then nothing else is upgraded; without it, the parts of tenants stay
+    as they are, but for shards that they share. ``only_behind`` leaves alone what a newer program has migrated.
+
+    Raises ``DestructiveMigration`` before anything is changed, ``MigrationFailed`` or ``MigrationLocked`` for a single
+    database, and ``PartlyMigrated`` for several: run it again to do the rest.
     """
-    order, how = ordered("upgrade", revision, lock_timeout, observer), How(jobs, keep_going, canary)
-    return concluded(run(databases, order, names=names, how=how, agree=consent(allow_data_loss)))
+    order, how = ordered("upgrade", revision, lock_timeout, observer), How(jobs, keep_going, canary, only_behind)
+    return concluded(run(databases, order, names=names, tenants=tenants, how=how, agree=consent(allow_data_loss)))
 
 
 async def aupgrade(
@@ -48,13 +58,16 @@ async def aupgrade(
     revision: str = "head",
     *,
     names: Names = None,
+    tenants: Which = None,
     jobs: int = 8,
     lock_timeout: float = 60.0,
     allow_data_loss: bool = False,
 ) -> list[Migrated]:
     """As ``upgrade``, in a thread. A task that is cancelled meanwhile ends when the revisions under way have."""
     order = ordered("upgrade", revision, lock_timeout, None)
-    return concluded(await arun(databases, order, names=names, how=How(jobs), agree=consent(allow_data_loss)))
+    return concluded(
+        await arun(databases, order, names=names, tenants=tenants, how=How(jobs), agree=consent(allow_data_loss))
+    )
 
 
 def downgrade(
@@ -62,6 +75,7 @@ def downgrade(
     revision: str,
     *,
     names: Names = None,
+    tenants: Which = None,
     jobs: int = 8,
     keep_going: bool = False,
     lock_timeout: float = 60.0,
@@ -71,28 +85,39 @@ def downgrade(
     """Bring the databases down to ``revision``, such as "-1" or "base". Otherwise as ``upgrade``."""
     order = ordered("downgrade", revision, lock_timeout, observer)
     how = How(jobs, keep_going)
-    return concluded(run(databases, order, names=names, how=how, agree=consent(allow_data_loss)))
+    return concluded(run(databases, order, names=names, tenants=tenants, how=how, agree=consent(allow_data_loss)))
 
 
 def stamp(
-    databases: Databases, revision: str, *, names: Names = None, jobs: int = 8, lock_timeout: float = 60.0
+    databases: Databases,
+    revision: str,
+    *,
+    names: Names = None,
+    tenants: Which = None,
+    jobs: int = 8,
+    lock_timeout: float = 60.0,
 ) -> list[Migrated]:
     """Write down that the databases are at ``revision``, and change nothing else in them."""
     order = ordered("stamp", revision, lock_timeout, None)
-    return concluded(run(databases, order, names=names, how=How(jobs), agree=agreeing))
+    return concluded(run(databases, order, names=names, tenants=tenants, how=How(jobs), agree=agreeing))
 
 
-def run(databases: Databases, order: Order, *, names: Names, how: How, agree: Agree) -> Outcome[Migrated]:
+def run(
+    databases: Databases, order: Order, *, names: Names, how: How, agree: Agree, tenants: Which = None
+) -> Outcome[Migrated]:
     """What ``upgrade`` and the others are made of: tells how it went, and raises only where nothing was begun.
 
     ``agree`` gets the plans of the databases that have something to do, and raises where it does not.
     """
-    return move(databases, order, names, how, agree)
+    return move(databases, order, names, how, agree, tenants)
 
 
-async def arun(databases: Databases, order: Order, *, names: Names, how: How, agree: Agree) -> Outcome[Migrated]:
+async def arun(
+    databases: Databases, order: Order, *, names: Names, how: How, agree: Agree, tenants: Which = None
+) -> Outcome[Migrated]:
     check_not_in_memory(databases, names)
-    work = asyncio.create_task(asyncio.to_thread(run, databases, order, names=names, how=how, agree=agree))
+    job = partial(run, databases, order, names=names, tenants=tenants, how=how, agree=agree)
+    work = asyncio.create_task(asyncio.to_thread(job))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -141,6 +166,7 @@ def setup(
     databases: Databases,
     *,
     names: Names = None,
+    tenants: Which = None,
     how: How = How(),  # noqa: B008
     lock_timeout: float = 60.0,
     observer: Observer | None = None,
@@ -152,10 +178,11 @@ def setup(
 
     def create(target: Target) -> bool:
         missing = creating.create_missing(databases, target.name, asyncio=target.asyncio)
+        missing = creating.create_schema(target) or missing
         creating.keep_decisions(databases, target)
         return missing
 
-    every = places(databases, names)
+    every = places(databases, names, tenants)
     order = Order("upgrade", "head", lock_timeout, observer or Silent(), stopping or Event())
     made = Run(databases, create, jobs=how.jobs, keep_going=how.keep_going, stopping=order.stopping).over(every)
     created = [name for name, missing in made.done.items() if missing]
@@ -163,5 +190,5 @@ def setup(
         return created, Outcome(failed=made.failed, pending=[*made.done, *made.pending], interrupted=made.interrupted)
     outcome = run(databases, order, names=list(made.done), how=how, agree=agree)
     outcome.failed.update(made.failed)
-    outcome.sort(databases.names)
+    outcome.sort(databases)
     return created, outcome

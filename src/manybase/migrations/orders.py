@@ -49,13 +49,15 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be done with each database. ``stopping`` ends it between two revisions."""
+    """What is to be done with each database. ``stopping`` ends it between two revisions; ``only_behind`` leaves alone
+    what is at a revision that the history does not have."""
 
     direction: Direction
     destination: str
     lock_timeout: float = 60.0
     observer: Observer = field(default_factory=Silent)
     stopping: Event = field(default_factory=Event)
+    only_behind: bool = False
 
 
 @dataclass(frozen=True)

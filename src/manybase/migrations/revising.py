@@ -17,6 +17,7 @@ from manybase.errors import ConfigurationError, ManybaseError, MigrationFailed
 from manybase.migrations.environments import Heads, Target, in_database
 from manybase.migrations.failures import failed
 from manybase.migrations.histories import History, histories
+from manybase.parts import base_of, chosen, is_alone, shared_shards
 
 
 @dataclass(frozen=True)
@@ -42,20 +43,43 @@ class Wanted:
     depends_on: str | None = None
 
 
-def revise(databases: Databases, names: Collection[str] | None, wanted: Wanted) -> list[Revised]:
-    """A new revision in each history that needs one. Raises ``ConfigurationError`` where there are no models to ask."""
-    chosen = histories(databases, names)
+def revise(
+    databases: Databases, names: Collection[str] | None, wanted: Wanted, *, tenants: Collection[str] | None = None
+) -> list[Revised]:
+    """A new revision in each history that needs one. Raises ``ConfigurationError`` where there are no models to ask.
+
+    Of a database with tenants one is compared, the first of ``tenants`` or of all.
+    """
+    meant = histories(databases, names)
     if names is None and not wanted.empty:
-        chosen = [each for each in chosen if each.has_environment or has_models(databases, each)]
-    for history in chosen:
+        meant = [each for each in meant if each.has_environment or has_models(databases, each)]
+    for history in meant:
         if not wanted.empty and not history.has_environment and not has_models(databases, history):
             raise ConfigurationError(
                 f"Database {history.name!r} declares no models: compared with nothing, everything in it would be "
                 "dropped. Declare them, Database(..., models=...); or write the revision yourself: --empty."
             )
-    for history in chosen:
+    for history in meant:
         make_directory(history)
-    return [revise_one(databases, history, wanted) for history in chosen]
+    compared = {each.name: "" if wanted.empty else compared_in(databases, each, names, tenants) for each in meant}
+    return [revise_one(databases, history, compared[history.name], wanted) for history in meant]
+
+
+def compared_in(
+    databases: Databases, history: History, names: Collection[str] | None, tenants: Collection[str] | None
+) -> str:
+    """Of several databases that share a history, the first is compared; of one with tenants, one part."""
+    name = history.databases[0]
+    if name not in databases.tenants:
+        return name
+    named = [each for each in names or () if base_of(each) == name and is_alone(databases, each)]
+    found = named or shared_shards(databases, name) or chosen(databases, [name], tenants or "all")
+    if not found:
+        raise ConfigurationError(
+            f"Database {name!r} has no tenants yet to compare the models with. Create one: manybase init, then "
+            "manybase tenants create NAME; or write the revision yourself: --empty."
+        )
+    return found[0]
 
 
 def has_models(databases: Databases, history: History) -> bool:
@@ -71,8 +95,7 @@ def make_directory(history: History) -> bool:
     return True
 
 
-def revise_one(databases: Databases, history: History, wanted: Wanted) -> Revised:
-    """Of several databases that share a history, the first is compared."""
+def revise_one(databases: Databases, history: History, compared: str, wanted: Wanted) -> Revised:
     arguments: dict[str, Any] = {
         "message": wanted.message,
         "autogenerate": not wanted.empty,
@@ -88,7 +111,7 @@ def revise_one(databases: Databases, history: History, wanted: Wanted) -> Revise
     context = RevisionContext(history.configuration(), scripts, arguments)
     try:
         if not wanted.empty:
-            in_database(databases, history, history.databases[0], lambda target: compare(target, context))
+            in_database(databases, history, compared, lambda target: compare(target, context))
             if all(
                 operations.is_empty() for each in context.generated_revisions for operations in each.upgrade_ops_list
             ):

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event
 from types import FrameType
@@ -14,15 +14,17 @@ from typing import Generic, TypeVar
 
 from manybase.concurrency import handlers_here
 from manybase.engines import Databases
-from manybase.errors import ConfigurationError, MigrationFailed, PartlyMigrated
+from manybase.errors import ConfigurationError, DirectoryUnavailable, MigrationFailed, PartlyMigrated
 from manybase.migrations.environments import Target, in_database
-from manybase.migrations.histories import History, histories
+from manybase.migrations.histories import History
 from manybase.migrations.orders import Migrated, Observer, Order, Plan, Silent, Stopped
+from manybase.migrations.places import Canary, Place, canaries, check_canary, places
 from manybase.migrations.stepping import migrate, plan
 from manybase.participants import is_in_memory
+from manybase.parts import Which, in_order
 
 T = TypeVar("T")
-Place = tuple[History, str]
+EACH = 2  # connections to a server that migrates one database: for the lock, and for the statements
 Job = Callable[[Target], T]
 Agree = Callable[[Sequence[Plan]], None]
 
@@ -36,8 +38,8 @@ class Outcome(Generic[T]):
     pending: list[str] = field(default_factory=list)
     interrupted: bool = False
 
-    def sort(self, names: Sequence[str]) -> None:
-        place = {name: number for number, name in enumerate(names)}.__getitem__
+    def sort(self, databases: Databases) -> None:
+        place = in_order(databases)
         self.done = {name: self.done[name] for name in sorted(self.done, key=place)}
         self.failed = {name: self.failed[name] for name in sorted(self.failed, key=place)}
         self.pending.sort(key=place)
@@ -57,16 +59,16 @@ class Run(Generic[T]):
         *,
         jobs: int = 8,
         keep_going: bool = False,
-        canary: int = 0,
+        canary: Canary = 0,
         observer: Observer | None = None,
         stopping: Event | None = None,
         outcome: Outcome[T] | None = None,
     ) -> None:
-        if jobs < 1 or canary < 0:
+        if jobs < 1 or (isinstance(canary, int) and canary < 0):
             raise ConfigurationError("jobs is at least 1, and canary at least 0.")
         self.databases = databases
         self.job = job
-        self.jobs = jobs
+        self.jobs = jobs if databases.max_connections is None else max(1, min(jobs, databases.max_connections // EACH))
         self.keep_going = keep_going
         self.canary = canary
         self.observer = observer or Silent()
@@ -74,9 +76,10 @@ class Run(Generic[T]):
         self.outcome: Outcome[T] = outcome or Outcome()
 
     def over(self, places: Sequence[Place]) -> Outcome[T]:
-        alone = [each for each in places if is_in_memory(self.databases, each[1])]  # another one in another thread
-        others = [each for each in places if each not in alone]
-        first = others[: self.canary]
+        memory = {name for _, name in places if is_in_memory(self.databases, name)}  # another one in another thread
+        alone = [each for each in places if each[1] in memory]
+        others = [each for each in places if each[1] not in memory]
+        first = canaries(self.databases, others, self.canary)
         with self._stopping_gently():
             for place in alone:
                 if self._goes_on(keep_going=self.keep_going):
@@ -84,12 +87,13 @@ class Run(Generic[T]):
                 else:
                     self.outcome.pending.append(place[1])
             self._together(first, keep_going=self.keep_going)
-            rest = others[len(first) :]
+            early = {name for _, name in first}
+            rest = [each for each in others if each[1] not in early]
             if all(name in self.outcome.done for _, name in first):
                 self._together(rest, keep_going=self.keep_going)
             else:
                 self.outcome.pending += [name for _, name in rest]
-        self.outcome.sort(self.databases.names)
+        self.outcome.sort(self.databases)
         return self.outcome
 
     @contextmanager
@@ -151,26 +155,19 @@ class Run(Generic[T]):
         self.observer.ends(name, error)
 
 
-def places(databases: Databases, names: Collection[str] | None) -> list[Place]:
-    """The databases that are named, or all, with their histories."""
-    found = histories(databases, names)
-    for history in found:
-        history.load()
-    order = {name: (history, name) for history in found for name in history.databases}
-    return [order[name] for name in databases.names if name in order]
-
-
 @dataclass(frozen=True)
 class How:
-    """``jobs`` databases at a time; after one that fails, ``keep_going`` or not; the first ``canary`` before all."""
+    """``jobs`` databases at a time; after one that fails, ``keep_going`` or not; the first ``canary`` before all, or
+    the database, part, shard or tenant of that name. ``only_behind``: pass over what a newer program has migrated."""
 
     jobs: int = 8
     keep_going: bool = False
-    canary: int = 0
+    canary: Canary = 0
+    only_behind: bool = False
 
 
 def move(
-    databases: Databases, order: Order, names: Collection[str] | None, how: How, agree: Agree
+    databases: Databases, order: Order, names: Collection[str] | None, how: How, agree: Agree, tenants: Which = None
 ) -> Outcome[Migrated]:
     """As ``order`` says, in each of these databases that is not there yet.
 
@@ -180,16 +177,40 @@ def move(
         raise ConfigurationError(
             f"{order.destination!r}: from:to is for the SQL that --sql writes, not for a database."
         )
-    every = places(databases, names)
+    try:
+        every = places(databases, names, tenants)
+    except DirectoryUnavailable:
+        if names is not None or tenants != "all":
+            raise
+        return directory_first(databases, order, how, agree)
+    return move_each(databases, order, every, how, agree)
+
+
+def directory_first(databases: Databases, order: Order, how: How, agree: Agree) -> Outcome[Migrated]:
+    """The table with the tenants may be one that is to be made: then who they are can be told once it is."""
+    outcome = move(databases, order, None, replace(how, canary=0), agree)
+    if outcome.failed or outcome.pending:
+        return outcome
+    every = [place for place in places(databases, None, "all") if place[1] not in outcome.done]
+    tenants = move_each(databases, order, every, how, agree)
+    tenants.done.update(outcome.done)
+    tenants.sort(databases)
+    return tenants
+
+
+def move_each(databases: Databases, order: Order, every: Sequence[Place], how: How, agree: Agree) -> Outcome[Migrated]:
+    check_canary(databases, every, how.canary)
     observer, stopping = order.observer, order.stopping
+    order = replace(order, only_behind=how.only_behind)
     looked = planned(databases, order, every, jobs=how.jobs, keep_going=how.keep_going)
     outcome: Outcome[Migrated] = Outcome(failed=looked.failed, interrupted=looked.interrupted)
     plans = {name: each for name, each in looked.done.items() if each.steps}
-    outcome.done = {
-        name: Migrated(name, each.before, each.before, (), 0.0) for name, each in looked.done.items() if not each.steps
-    }
+    if not how.only_behind:
+        idle = {name: each.before for name, each in looked.done.items() if not each.steps}
+        outcome.done = {name: Migrated(name, before, before, (), 0.0) for name, before in idle.items()}
     if (looked.failed and not how.keep_going) or stopping.is_set():
-        outcome.pending = [name for _, name in every if name not in outcome.done and name not in outcome.failed]
+        known = {*outcome.failed, *(name for name, each in looked.done.items() if not each.steps)}
+        outcome.pending = [name for _, name in every if name not in known]
         return outcome
     agree([plans[name] for _, name in every if name in plans])
     run = Run(

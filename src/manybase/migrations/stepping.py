@@ -32,6 +32,8 @@ def plan(target: Target, order: Order) -> Plan:
     """Looked at without the lock: where nothing is to be done, nobody has to wait. Changes nothing."""
     passes = passes_of(target)
     before = together(passes)
+    if order.only_behind and not all(map(target.history.has, before)):
+        return Plan(target.name, order.direction, target.dialect, target.history, before, (), 0)
     steps = [step for heads in passes for step in steps_from(target, order, heads)]
     scripts = tuple(dict.fromkeys(each.revision for each in steps)) if order.direction != "stamp" else ()
     return Plan(target.name, order.direction, target.dialect, target.history, before, scripts, len(steps))
@@ -44,7 +46,15 @@ def migrate(target: Target, order: Order, agreed: Plan) -> Migrated:
     """
     started = time.monotonic()
     journey = Journey(target, order, agreed)
-    with lock(target.autocommit, target.name, timeout=order.lock_timeout, waiting=journey.waits, pausing=journey.stop):
+    patience = order.lock_timeout
+    with lock(
+        target.autocommit,
+        target.name,
+        timeout=patience,
+        scope=target.scope,
+        waiting=journey.waits,
+        pausing=journey.stop,
+    ):
         journey.make()
     return Migrated(target.name, agreed.before, journey.after, tuple(journey.applied), time.monotonic() - started)
 
@@ -96,7 +106,8 @@ class Journey:
             raise self.failure(error) from error
 
     def connected(self, connection: Connection) -> None:
-        guard(connection, self.target.name, timeout=self.order.lock_timeout, pausing=self.stop)
+        name, scope = self.target.name, self.target.scope
+        guard(connection, name, timeout=self.order.lock_timeout, scope=scope, pausing=self.stop)
         if connection.dialect.name in MYSQL:
             event.listen(connection, "after_cursor_execute", self.note)
 

@@ -12,10 +12,11 @@ from manybase.refusals import failed_before
 from manybase.wire import run, sqlstate
 
 UNKNOWN, BUSY = "42704", "55000"
-LISTED = (
+ON_SERVER = (
     "SELECT gid, extract(epoch FROM clock_timestamp() - prepared)::float8 FROM pg_prepared_xacts "
-    "WHERE database = current_database() AND starts_with(gid, '{prefix}:{app}:')"
+    "WHERE starts_with(gid, '{prefix}:{app}:')"
 )
+LISTED = f"{ON_SERVER} AND database = current_database()"
 
 
 def prepare(connection: Connection, gid: Gid) -> None:
@@ -47,7 +48,16 @@ def end(connection: Connection, sql: str) -> bool:
 
 def prepared(connection: Connection, app: str) -> Iterator[tuple[Gid, float]]:
     """What is prepared in this database under a name of ours, and for how many seconds."""
-    for text, age in connection.exec_driver_sql(LISTED.format(prefix=PREFIX, app=app)).all():
+    yield from found(connection, LISTED.format(prefix=PREFIX, app=app))
+
+
+def prepared_on_server(connection: Connection, app: str) -> Iterator[tuple[Gid, float]]:
+    """As ``prepared``, in all databases of this server."""
+    yield from found(connection, ON_SERVER.format(prefix=PREFIX, app=app))
+
+
+def found(connection: Connection, sql: str) -> Iterator[tuple[Gid, float]]:
+    for text, age in connection.exec_driver_sql(sql).all():
         gid = Gid.parse(text)
         if gid is not None:
             yield gid, age

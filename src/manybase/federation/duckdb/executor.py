@@ -12,6 +12,7 @@ from sqlalchemy.types import NullType
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
+from manybase.federation.absent import null_kept
 from manybase.federation.duckdb.values import Column
 from manybase.federation.duckdb.workspace import Result, Workspace
 from manybase.federation.fragments import Fragment, is_column
@@ -91,6 +92,7 @@ def decoders(execution: Execution) -> list[tuple[int, Callable[[Any], Any]]]:
     found = []
     for place, type_ in enumerate(execution.plan.types):
         process = None if place in carried else type_.dialect_impl(dialect).result_processor(dialect, None)
+        process = null_kept(process, type_, dialect)
         if process is not None:
             found.append((place, process))
     return found

@@ -22,6 +22,9 @@ SETTINGS = {  # it reads and writes nothing but what it is given, and the spill 
     "autoload_known_extensions": False,
     "python_enable_replacements": False,
 }
+# DuckDB 2.0 makes an inner join of an outer one and then loses columns: "unordered_map::at", or an internal error. What
+# can be said of outer joins the planner has said already.
+BROKEN = ("outer_join_simplification",)
 
 
 class Root:
@@ -58,6 +61,8 @@ def opened(options: dict[str, Any], part: str) -> DuckDBPyConnection:
     connection: DuckDBPyConnection = imported(part).connect(":memory:", config=SETTINGS | options)
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(MACROS)
+    known = {name for (name,) in connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()}
+    connection.execute("SET disabled_optimizers = $names", {"names": ",".join(known & set(BROKEN))})
     connection.execute("SET enable_external_access = false")  # what is set above could not be, once it is
     return connection
 

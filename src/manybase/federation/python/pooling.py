@@ -180,7 +180,7 @@ class Pooling:
         if not rest:
             ask(other, keys, few_missing=not wanted)
         both = Part(part.source, Deferred(part, other), part.missing | other.missing)
-        evaluating = Evaluating(self.finder(both, inner, scope), self._name, self._semantics)
+        evaluating = Evaluating(self.finder(both, inner), self._name, self._semantics)
         values = [evaluating.value(each) for each in rest]
         source = Match(part.source, other.source, keys, values, wanted)
         return Part(source, part.layout, part.missing)
@@ -205,21 +205,21 @@ class Pooling:
         made = Match(part.source, source, Keys([first], [second]), [], wanted, null_means_none=not wanted)
         return Part(made, part.layout, part.missing)
 
-    def finder(self, part: Part, scope: Scope, *scopes: Scope) -> Any:
+    def finder(self, part: Part, scope: Scope) -> Any:
+        """``scope``: the SELECT that an expression is in; it knows those around it."""
+
         def find(clause: Any) -> Value | None:
             if is_column(clause) and clause.table is not None:
                 derived = self.of_derived(clause, part)
                 if derived is not None:
                     return derived
-            for each in (scope, *scopes):
-                output = self._locate(clause, each, part.missing)
-                if output is None:
-                    continue
-                if self._partial is not None:
-                    output = self._partial.find(output) or output
-                fragment = next(f for f, _ in part.layout.items if isinstance(f, Fragment) and output in f.outputs)
-                return Placed(part, fragment, output, output.expression.type, self._folds(fragment, clause))
-            return None
+            output = self._locate(clause, scope, part.missing)
+            if output is None:
+                return None
+            if self._partial is not None:
+                output = self._partial.find(output) or output
+            fragment = next(f for f, _ in part.layout.items if isinstance(f, Fragment) and output in f.outputs)
+            return Placed(part, fragment, output, output.expression.type, self._folds(fragment, clause))
 
         def located(clause: Any) -> Value | None:
             try:
