@@ -199,7 +199,7 @@ def with_numbers(each: ExplainedFragment, took: Taken | None) -> ExplainedFragme
 
 def dialect_of(session: Session, database: str) -> Dialect:
     """Without connecting."""
-    bind: Bind = session.databases.bind(database, asyncio=session._asyncio)
+    bind: Bind = session.databases.bind(session._place(database), asyncio=session._asyncio)
     return bind.dialect
 
 
