@@ -255,6 +255,7 @@ def test_loop_that_ended(tmp_path: Path) -> None:
 
     assert databases.usage().connections <= 5
     databases.dispose()
+    gc.collect()
 
 
 def test_connections_of_a_running_loop(tmp_path: Path) -> None:
