@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).parents[1] / "src" / "manybase"
 FLOORS = [
     "errors",
     "answers background belonging budget calling claims concurrency database directories drivers extras "
-    "federation.limits forking gid learned models packets position refusals relationships schema scope shelves "
-    "slots steps tenants unfinished usage watchdog wire",
+    "federation.limits forking gid learned models packets position reflecting refusals relationships schema scope "
+    "shelves slots steps tenants unfinished usage watchdog wire",
     "ownership replicas replication routing tables twophase",
     "bounds connecting decision engines evictions openings sharing tenant_engines",
     "atomic attaching commit coordinators enlisted federation journals looking participants parts prepared_slots "

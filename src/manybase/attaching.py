@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnClause, Connection, Engine, Table, TableClause, TextClause, event
+from sqlalchemy import ColumnClause, Connection, Engine, Select, Table, TableClause, TextClause, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolResetState
@@ -174,6 +174,8 @@ def names_tables_itself(clause: Any) -> bool:
         if isinstance(each, ColumnClause) and each.is_literal:
             text = each.name
         if isinstance(each, TableClause) and not isinstance(each, Table):
+            return True
+        if isinstance(each, Select) and any(isinstance(source, TextClause) for source in each.get_final_froms()):
             return True
         if text is not None and (each is clause or NAMES_TABLES.search(text)):
             return True

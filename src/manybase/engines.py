@@ -523,7 +523,7 @@ class Databases:
 
     def _sizes_for_tenants(self) -> Iterator[tuple[str, int]]:
         for name in self.tenants:
-            size = capacity(self[name], self.options_of(name)) if needs_tenant(self[name]) else None
+            size = capacity(self[name], self.options_of(name))
             if size is not None:
                 yield name, size
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio as aio
+import gc
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from threading import Lock
 from typing import Any
@@ -20,6 +22,7 @@ from manybase.connecting import Connect
 from manybase.errors import Overloaded
 
 LINGERS = 0.02  # seconds for which a server may count a connection that was closed
+OPENED = "manybase_opened"  # of a record of a pool: what is called when it is dropped
 TURN = 0.005  # seconds between two looks whether there is room
 taking_idle: ContextVar[bool] = ContextVar("manybase_taking_idle", default=False)
 
@@ -44,6 +47,7 @@ class Openings:
         """In a forked child: what is open is the parent's. The pools keep to these very openings."""
         self._lock = Lock()
         self._count = 0
+        self._collected = 0.0
         self._wanted = 0  # those that wait for room
         self._open: dict[int, finalize[Any, Any]] = {}
         self._lost: deque[int] = deque()
@@ -58,6 +62,7 @@ class Openings:
         """Notice what an engine closes, which connects by what ``counting`` made."""
         event.listen(engine.pool, "close", self._note_close)
         event.listen(engine.pool, "close_detached", self._note_close)
+        event.listen(engine.pool, "detach", self._note_detach)
 
     def counting(self, connect: Connect) -> Connect:
         """What connects once there is room."""
@@ -72,7 +77,7 @@ class Openings:
                 with self._lock:
                     self._count -= 1
                 raise
-            self._note_open(connection)
+            self._note_open(connection, record)
             return connection
 
         return counted
@@ -85,7 +90,8 @@ class Openings:
             self._wanted += 1
         try:
             while not self._take():
-                if not self._has_closed() and not self._close_idle() and time.monotonic() > until:
+                freed = self._has_closed() or self._close_idle() or self._collect_garbage()
+                if not freed and time.monotonic() > until:
                     raise Overloaded((), self._timeout, limits={"max_connections": self.most})
                 if asyncio:
                     await_only(aio.sleep(TURN))
@@ -94,6 +100,15 @@ class Openings:
         finally:
             with self._lock:
                 self._wanted -= 1
+
+    def _collect_garbage(self) -> bool:
+        """Look whether what stands in the way is of an event loop that ended, now and then; whether it was."""
+        now = time.monotonic()
+        if now - self._collected < 1:
+            return False
+        self._collected = now
+        gc.collect()
+        return bool(self._lost)
 
     def _take(self) -> bool:
         with self._lock:
@@ -110,15 +125,32 @@ class Openings:
         """Whether there will be room for all who wait, once a server has noticed."""
         return len(self._closed) >= self._wanted and self._count < self.most
 
-    def _note_open(self, connection: Any) -> None:
-        driver_connection = getattr(connection, "driver_connection", connection)
-        try:
-            dropped = finalize(driver_connection, self._lost.append, id(connection))
-        except TypeError:  # nobody can see it go
-            dropped = finalize(type(connection), self._lost.append, id(connection))
-        dropped.atexit = False
+    def _note_open(self, connection: Any, record: Any) -> None:
+        opened = self._dropped_with(connection if record is None else record, connection)
+        if record is not None:
+            earlier = record.record_info.get(OPENED)
+            if earlier is not None:
+                earlier()  # counts as lost, unless it was closed: a listener refused it, for instance
+            record.record_info[OPENED] = opened
+            with suppress(TypeError):  # nobody can see one of SQLite's go
+                finalize(getattr(connection, "driver_connection", connection), opened).atexit = False
         with self._lock:
-            self._open[id(connection)] = dropped
+            self._open[id(connection)] = opened
+
+    def _note_detach(self, connection: Any, record: Any) -> None:
+        """From now on the pool knows nothing of it, so it is lost when nobody else has it."""
+        if record.record_info.pop(OPENED).detach() is not None:
+            opened = self._dropped_with(getattr(connection, "driver_connection", connection), connection)
+            with self._lock:
+                self._open[id(connection)] = opened
+
+    def _dropped_with(self, holder: Any, connection: Any) -> finalize[Any, Any]:
+        try:
+            opened = finalize(holder, self._lost.append, id(connection))
+        except TypeError:  # nobody can see it go
+            opened = finalize(type(self), self._lost.append, id(connection))
+        opened.atexit = False
+        return opened
 
     def _note_close(self, connection: Any, *_: Any) -> None:
         with self._lock:

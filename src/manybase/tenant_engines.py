@@ -12,6 +12,7 @@ from sqlalchemy.util import LRUCache
 
 from manybase.connecting import Connect
 from manybase.openings import taking_idle
+from manybase.reflecting import reflect_each
 
 STATEMENTS = 500  # compiled ones that all tenants of a database share, as many as one engine keeps otherwise
 connecting: ContextVar[TenantEngine | None] = ContextVar("manybase_connecting", default=None)
@@ -22,6 +23,7 @@ class Template:
 
     def __init__(self, engine: Engine, connect_args: Mapping[str, Any]) -> None:
         self.engine = engine
+        reflect_each(engine.dialect)
         self.connect_args = dict(connect_args)
         self.statements: Any = LRUCache(STATEMENTS)
 
