@@ -251,9 +251,16 @@ def test_directory_that_is_made_first(project: Project) -> None:
     )
     write_chain(project.folder / "migrations" / "crm", 1)
 
-    ran = project("upgrade", "--all", "--json")
+    before, ran, after = (
+        project("status", "--quick"),
+        project("upgrade", "--all", "--json"),
+        project("status", "--quick"),
+    )
 
     assert (0, ["shop", "crm@acme"]) == (ran.code, [each["database"] for each in ran.json["done"]])
+    assert (1, 0) == (before.code, after.code)
+    assert "cannot be told now" in before.err
+    assert ["database", "shop", "crm@acme"] == [line.split()[0] for line in after.out.splitlines()]
 
 
 @every_kind
