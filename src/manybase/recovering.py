@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 from manybase import decision
 from manybase.background import Jobs
 from manybase.doctor import Finding, adiagnose, conclude, examine, parts
-from manybase.engines import Databases
+from manybase.drivers import with_driver
+from manybase.engines import Databases, needs_tenant
 from manybase.errors import ConfigurationError
 from manybase.gid import Gid, Xid
 from manybase.participants import MYSQL, backend_of
@@ -66,7 +67,12 @@ def served(databases: Databases, names: Iterable[str], *, asyncio: bool) -> bool
     """Whether all of them have a driver for this. Nothing connects."""
     try:
         for name in names:
-            databases.aside(name, asyncio=asyncio)
+            declared = databases[name]
+            if declared.tenants is None or not needs_tenant(declared):
+                databases.aside(name, asyncio=asyncio)
+                continue
+            for url in [*declared.shards.values()] or [declared.resolve_url()]:
+                with_driver(name, url, asyncio=asyncio)
     except ConfigurationError:
         return False
     return True
