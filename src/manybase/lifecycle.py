@@ -191,7 +191,7 @@ def drop(
             ask(partial(remove, databases, name, tenant))
             reached("left", name)
         for part in parts:
-            databases.close_tenant(part.name)
+            databases.close_engine(part.name)
             if is_own(databases, part):
                 reached("dropping", part.name)
                 if in_part(databases, part, drop_part):
