@@ -22,7 +22,9 @@ from manybase import (
     TenantTable,
     UnknownTenant,
 )
+from manybase.cli.looking import examine, ping
 from manybase.doctor import Finding, adiagnose, diagnose
+from manybase.fastapi import running
 from manybase.health import DatabaseHealth, Health
 from manybase.idling import closing_idle
 from manybase.tenant_health import ask_directory
@@ -264,3 +266,26 @@ async def test_engines_that_are_idle(tmp_path: Path) -> None:
     await databases.adispose()
 
     assert "manybase tenants" not in {task.get_name() for task in asyncio.all_tasks()}
+
+
+@pytest.mark.parametrize("name", ["crm", "control"])
+def test_command_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Findings about a part belong to its database; ping tells each shard apart."""
+    shards = {"up": f"sqlite:///{tmp_path / 'up.db'}", "down": NOWHERE}
+    databases = Databases(
+        Database("control", f"sqlite:///{tmp_path / 'control.db'}", models=Control, default=True),
+        Database("crm", shards=shards, models=Crm, tenants={"acme": "up"}),
+    )
+    databases.create_all()
+    examine(databases, [name], json=False, strict=False)
+    assert (name == "crm") is ("crm@down" in capsys.readouterr().out)
+    ping(databases, [name], json=False)
+    assert (name == "crm") is ("crm@down" in capsys.readouterr().out)
+    databases.dispose()
+
+
+async def test_application_with_recovery(tmp_path: Path) -> None:
+    """It starts where the servers of tenants take part in atomic commits, and do not answer."""
+    databases = declared(tmp_path, {"acme"}, f"{NOWHERE}_{{tenant}}")
+    async with running(databases):
+        assert {"manybase recovery", "manybase tenants"} <= {task.get_name() for task in asyncio.all_tasks()}

@@ -67,12 +67,12 @@ def served(databases: Databases, names: Iterable[str], *, asyncio: bool) -> bool
     """Whether all of them have a driver for this. Nothing connects."""
     try:
         for name in names:
-            declared = databases[name]
-            if declared.tenants is None or not needs_tenant(declared):
+            if name in databases.tenants and needs_tenant(databases[name]):
+                declared = databases[name]
+                for url in [*declared.shards.values()] or [declared.resolve_url()]:
+                    with_driver(name, url, asyncio=asyncio)
+            else:
                 databases.aside(name, asyncio=asyncio)
-                continue
-            for url in [*declared.shards.values()] or [declared.resolve_url()]:
-                with_driver(name, url, asyncio=asyncio)
     except ConfigurationError:
         return False
     return True

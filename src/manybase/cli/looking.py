@@ -8,7 +8,8 @@ from dataclasses import asdict
 from manybase.cli import asking, printing
 from manybase.doctor import diagnose
 from manybase.engines import Databases
-from manybase.health import Health
+from manybase.health import DatabaseHealth, Health
+from manybase.tenants import AT
 
 DONE, FAILED, PARTLY = 0, 1, 3
 SECONDS = 5.0  # until a database counts as silent
@@ -16,7 +17,7 @@ SECONDS = 5.0  # until a database counts as silent
 
 def examine(databases: Databases, names: list[str], *, json: bool, strict: bool) -> int:
     found = asking.through_its_drivers(databases, lambda asyncio: diagnose(databases, asyncio=asyncio))
-    found = [each for each in found if each.database is None or each.database in names]
+    found = [each for each in found if each.database is None or each.database.partition(AT)[0] in names]
     if json:
         printing.as_json({"findings": [asdict(each) for each in found]})
     else:
@@ -31,7 +32,13 @@ def ping(databases: Databases, names: list[str], *, json: bool) -> int:
     if json:
         printing.as_json({"databases": [asdict(each) for each in found]})
     else:
-        rows = [(each.database, each.status, each.latency_ms, each.error) for each in found]
+        every = [part for each in found for part in (each, *each.shards)]
+        rows = [(each.database, each.status, each.latency_ms, why(each)) for each in every]
         printing.table(("database", "status", "ms", "error"), rows)
     answered = [each.connected for each in found]
     return DONE if all(answered) else PARTLY if any(answered) else FAILED
+
+
+def why(found: DatabaseHealth) -> str | None:
+    directory = None if found.directory in (None, "ok") else f"directory: {found.directory}"
+    return found.error or directory
