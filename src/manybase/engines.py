@@ -297,13 +297,6 @@ class Databases:
         """What this process may have open, for engines that are made elsewhere."""
         return self._bounds
 
-    def close_tenant(self, name: str) -> None:
-        """Close the engines of a tenant's part that is to be dropped, whoever uses them."""
-        self._evictions.close(name)
-        with self._shelves.lock:
-            for engines in (self._aside, *self._async_aside.values()):
-                engines.pop(name, None)
-
     def usage(self) -> Usage:
         """How many engines and connections there are at the moment, and how many wait for one."""
         pools = [each.engine.pool for each in self._shelves]

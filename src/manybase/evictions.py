@@ -54,12 +54,6 @@ class Evictions:
                 return
             self._evict(each)
 
-    def close(self, name: str) -> None:
-        """Close the engines of a part that is to be dropped; what is in use is closed when it comes back."""
-        for each in [each for each in self._shelves if each.name == name]:
-            if self._shelves.take(each):
-                self._close(each, each.engine.dispose)
-
     def touch(self, engine: TenantEngine) -> None:
         """Somebody asked for that engine; now and then also look for those that nobody asks for."""
         engine.last_used = time.monotonic()

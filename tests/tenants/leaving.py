@@ -33,6 +33,11 @@ class World:
         ]
         return Databases(*(each for each in declared if each.name in names), app=self.app)
 
+    def through(self, postgresql: str, mysql: str) -> "World":
+        """The same, through these drivers."""
+        shop, crm = (url.set(drivername=f"postgresql+{postgresql}") for url in (self.shop, self.crm))
+        return World(shop, crm, self.logs.set(drivername=f"mysql+{mysql}"), self.app)
+
     def of(self, tenant: str) -> dict[str, URL]:
         crm, logs = (url.set(database=str(url.database).replace("{tenant}", tenant)) for url in (self.crm, self.logs))
         return {"shop": self.shop, f"crm@{tenant}": crm, f"logs@{tenant}": logs}

@@ -153,6 +153,21 @@ def test_hundreds(many: Project) -> None:
     assert len(told.out.splitlines()) <= 5
 
 
+def test_processes(project: Project) -> None:
+    """Each part in a process of its own, the canary first."""
+    project.write(APPLICATION.format(count=3, options=""))
+    (project.folder / "tenants").mkdir()
+    write_chain(project.folder / "migrations" / "shop", 1)
+    write_chain(project.folder / "migrations" / "crm", 1)
+
+    ran = project("upgrade", "--all", "--isolation", "process", "--canary", "t001", "--json", "--yes")
+
+    assert (0, ["shop", "crm@t000", "crm@t001", "crm@t002"]) == (
+        ran.code,
+        [each["database"] for each in ran.json["done"]],
+    )
+
+
 def test_interrupted_and_resumed(many: Project) -> None:
     """Ctrl-C, and then kill -9: the next one goes on with what is missing."""
     versions = many.folder / "migrations" / "crm"
@@ -251,9 +266,16 @@ def test_directory_that_is_made_first(project: Project) -> None:
     )
     write_chain(project.folder / "migrations" / "crm", 1)
 
-    ran = project("upgrade", "--all", "--json")
+    before, ran, after = (
+        project("status", "--quick"),
+        project("upgrade", "--all", "--json"),
+        project("status", "--quick"),
+    )
 
     assert (0, ["shop", "crm@acme"]) == (ran.code, [each["database"] for each in ran.json["done"]])
+    assert (1, 0) == (before.code, after.code)
+    assert "cannot be told now" in before.err
+    assert ["database", "shop", "crm@acme"] == [line.split()[0] for line in after.out.splitlines()]
 
 
 @every_kind

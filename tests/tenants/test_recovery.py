@@ -1,5 +1,6 @@
 """Atomic commits with the part of a tenant: recovered by processes that never heard of the tenant."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
@@ -7,13 +8,17 @@ import pytest
 from sqlalchemy import URL, create_engine, text
 
 from manybase import AtomicityError, Database, Databases, Session
+from manybase.recovering import recovering
 from manybase.recovery import Report, in_doubt, resolve
 from manybase.steps import Step
 from tests.atomic.recovering import decisions, prepared, recover
+from tests.commands import Commands, commands
 from tests.servers.server import Server
 from tests.tenants.leaving import TENANTS, World, leave, logs_entries, shop_entries
 
 pytestmark = [pytest.mark.once, pytest.mark.postgresql, pytest.mark.mariadb, pytest.mark.server]
+
+__all__ = ["commands"]
 
 LONG = "a" * 60
 
@@ -75,6 +80,46 @@ def test_decision_in_a_part(world: World, step: Step, count: int) -> None:
     assert [] == prepared(world.of("acme"), world.app)
     assert 0 == decisions({name: url for name, url in world.of("acme").items() if name != "shop"}, "commit")
     databases.dispose()
+
+
+def test_in_the_background(world: World) -> None:
+    """An application whose directory is empty ends it too, through async drivers."""
+    leave(world, "acme", "committed")
+    databases = world.through("asyncpg", "asyncmy").declare()
+
+    async def main() -> None:
+        async with recovering(databases, every=0.2, min_age=0), asyncio.timeout(60):
+            while prepared(world.of("acme"), world.app) or decisions({"shop": world.shop}, "commit"):
+                await asyncio.sleep(0.05)
+        await databases.adispose()
+
+    asyncio.run(main())
+
+    assert [1, 1, 1] == world.count("acme")
+
+
+def test_in_doubt_as_a_command(world: World, commands: Commands) -> None:
+    """It is listed under the part it is in, also where only the database is named; and it is ended."""
+    leave(world, "acme", "committed")
+    databases = world.declare()
+    given = {each.name: each.resolve_url().render_as_string(hide_password=False) for each in databases}
+    tenants = {"shop": "", "crm": ", tenants=[]", "logs": ", tenants=[]"}
+    declared = ", ".join(f"Database({name!r}, {url!r}{tenants[name]})" for name, url in given.items())
+    app = commands.module(f"from manybase import *\ndatabases = Databases({declared}, app={world.app!r})")
+
+    every, some = (
+        commands("in-doubt", "--app", f"{app}:databases", "--json"),
+        commands("in-doubt", "--app", f"{app}:databases", "--json", "-d", "crm"),
+    )
+    ended = commands("in-doubt", "resolve", "--app", f"{app}:databases", "--json", "--min-age", "0")
+
+    assert {"crm@acme", "logs@acme"} == {each["database"] for each in every.json["in_doubt"]}
+    assert ["crm@acme"] == [each["database"] for each in some.json["in_doubt"]]
+    assert ([0, 0, 0], {"committed"}) == (
+        [every.code, some.code, ended.code],
+        {each["ended"] for each in ended.json["resolutions"]},
+    )
+    assert [1, 1, 1] == world.count("acme")
 
 
 def test_only_what_is_prepared_is_visited(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

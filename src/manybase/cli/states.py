@@ -11,7 +11,7 @@ from manybase import migrations, parts
 from manybase.cli import outcomes, printing, risks
 from manybase.cli.answers import Answer
 from manybase.engines import Databases
-from manybase.errors import ConfigurationError
+from manybase.errors import ConfigurationError, DirectoryUnavailable
 from manybase.health import Health
 from manybase.migrations import Drift, Outcome, State
 from manybase.parts import Which
@@ -28,6 +28,7 @@ SHOWN = 5  # names in a row
 
 
 def status(databases: Databases, names: Names, *, quick: bool, jobs: int, tenants: Which = None) -> Answer:
+    tenants = which_answer(databases, tenants)
     found = migrations.status(databases, names=names, tenants=tenants, jobs=jobs)
     drift: Outcome[Drift] = Outcome()
     if not quick and found.done:
@@ -113,6 +114,7 @@ def is_incomparable(error: Exception) -> bool:
 
 
 def current(databases: Databases, names: Names, *, jobs: int, tenants: Which = None) -> Answer:
+    tenants = which_answer(databases, tenants)
     found = migrations.status(databases, names=names, tenants=tenants, jobs=jobs)
     order = in_order(databases, found.done)
     rows = [
@@ -135,6 +137,7 @@ def current(databases: Databases, names: Names, *, jobs: int, tenants: Which = N
 
 
 def check(databases: Databases, names: Names, *, lint: bool, jobs: int, tenants: Which = None) -> Answer:
+    tenants = which_answer(databases, tenants)
     found = migrations.check(databases, names=names, tenants=tenants, jobs=jobs)
     order = migrations.ordered("upgrade", "heads", 0, None)
     plans = risks.look(databases, order, names, jobs=jobs, tenants=tenants) if lint else Outcome()
@@ -169,6 +172,20 @@ def with_failures(rows: list[dict[str, Any]], failed: dict[str, Exception]) -> d
     if failed:
         return {"error": f"It failed in: {', '.join(failed)}.", **document}
     return document
+
+
+def which_answer(databases: Databases, tenants: Which) -> Which:
+    """No sample where nobody can tell who the tenants are, such as before the table with their names is made."""
+    if tenants != "sample":
+        return tenants
+    try:
+        for each in databases.tenants:
+            if databases.tenants.directory(each).lists:
+                parts.listed(databases, each)
+    except DirectoryUnavailable as error:
+        printing.complain(str(error))
+        return None
+    return tenants
 
 
 def in_order(databases: Databases, names: Any) -> list[str]:

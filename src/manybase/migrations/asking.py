@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import TypeVar
 
 from manybase.engines import Databases
-from manybase.errors import ConfigurationError, PartlyMigrated, PendingMigrations
+from manybase.errors import ConfigurationError, DirectoryUnavailable, PartlyMigrated, PendingMigrations
 from manybase.migrations.drift import Drift, drift
 from manybase.migrations.histories import histories
 from manybase.migrations.looking import State, look
@@ -46,7 +46,12 @@ def require(databases: Databases, *, names: Names = None, tenants: Which = None,
 
     Changes nothing, not even where a database has no table of versions yet.
     """
-    outcome = status(databases, names=names, tenants=tenants, jobs=jobs)
+    try:
+        outcome = status(databases, names=names, tenants=tenants, jobs=jobs)
+    except DirectoryUnavailable:
+        if names is None:
+            require(databases, jobs=jobs)  # it may be the table of the tenants that is pending
+        raise
     if len(outcome.failed) == 1:
         raise next(iter(outcome.failed.values()))
     if outcome.failed:
