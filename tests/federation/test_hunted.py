@@ -316,6 +316,18 @@ class Worded(TypeDecorator[Any]):
         return "nothing" if value is None else value
 
 
+def test_a_union_of_text_that_ignores_case() -> None:
+    """Python, which compares exactly, does not do it."""
+    databases = Databases(
+        Database("here", "mysql+pymysql://nowhere/here", models=Here),
+        Database("there", "mysql+pymysql://nowhere/there", models=There),
+    )
+    with Session(databases) as session:
+        assert "duckdb" == session.explain(select(Customer.name).union(select(Order.name))).executor
+        assert "python" == session.explain(select(Customer.name).union_all(select(Order.name))).executor
+        assert "python" == session.explain(select(Customer.id).union(select(Order.id))).executor
+
+
 @executors
 def test_what_a_type_makes_of_null(pair: Pair, executor: str) -> None:
     """Also of the NULLs of an outer join, and of what is computed; that is computed with NULL."""

@@ -8,7 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, bindparam, create_engine, func, select, union
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    bindparam,
+    create_engine,
+    func,
+    literal,
+    select,
+    union,
+)
 from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.orm import with_loader_criteria
@@ -281,6 +294,15 @@ def test_named_bind() -> None:
     engine.dispose()
 
     assert [1, 0, 0, 0, 1, 1] == rows
+
+
+def test_bind_of_type() -> None:
+    """Beside the parameter it is of, in one statement: one name, one value."""
+    given = literal("a", String())
+    statement = select(given, internals.bind_of_type(given, Text()))
+    with create_engine("sqlite://").connect() as connection:
+        assert [("a", "a")] == [tuple(row) for row in connection.execute(statement)]
+    assert 1 == len(statement.compile().params)
 
 
 def private_names(path: Path) -> set[str]:

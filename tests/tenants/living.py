@@ -76,7 +76,7 @@ class Home:
                 found = inspect(connection)
                 if schema is not None and schema not in found.get_schema_names():
                     return None
-                return set(found.get_table_names(schema=schema))
+                return {*found.get_table_names(schema=schema)} - {"manybase_decision"}
         except Exception as error:
             if "does not exist" in str(error) or "Unknown database" in str(error):
                 return None

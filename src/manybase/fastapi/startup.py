@@ -23,17 +23,21 @@ PATIENCE = 30  # seconds that a shutdown waits for commits; a database that does
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]
 Migrations = Literal["off", "require", "upgrade"]
+Tenants = Literal["sample", "all"]
 
 at_head: WeakSet[Databases] = WeakSet()  # those whose applications asked to serve only what is at its head
 
 
-def lifespan(databases: Databases, *, migrations: Migrations = "off", recovery: bool = True) -> Lifespan:
+def lifespan(
+    databases: Databases, *, migrations: Migrations = "off", tenants: Tenants = "sample", recovery: bool = True
+) -> Lifespan:
     """For ``FastAPI(lifespan=lifespan(databases))``: checks models and routes at start-up, disposes engines at the end.
 
     ``migrations="require"``: the application starts only where all databases whose schema is managed here are at their
     head; it writes nothing. ``"upgrade"`` brings them there first, several processes one after the other. Raises
     ``PendingMigrations``, ``DestructiveMigration`` where a revision would lose data, or another ``MigrationError`` that
-    names the database. Inside ``manybase.testing.rollback`` neither is done: there the tables are those of the tests.
+    names the database. Of databases with tenants, "require" looks at a sample of the tenants, and "upgrade" leaves them
+    alone, unless ``tenants="all"``. Inside ``manybase.testing.rollback`` neither is done: there the tables are those of the tests.
 
     While the application runs it closes the engines of tenants that are idle (``manybase.idling``), looks at the
     replicas (``manybase.watching``), and ends what atomic commits have left
@@ -41,12 +45,12 @@ def lifespan(databases: Databases, *, migrations: Migrations = "off", recovery: 
     ``ConfigurationError`` where a declaration or a route is wrong. ``request.state.databases`` is ``databases``. For a
     lifespan of your own, use ``running``.
     """
-    check_migrations(migrations)
+    check_migrations(migrations, tenants)
 
     @asynccontextmanager
     async def manage(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         check_scopes(app.routes)
-        async with running(databases, migrations=migrations, recovery=recovery):
+        async with running(databases, migrations=migrations, tenants=tenants, recovery=recovery):
             yield {"databases": databases}
 
     return manage
@@ -54,18 +58,18 @@ def lifespan(databases: Databases, *, migrations: Migrations = "off", recovery: 
 
 @asynccontextmanager
 async def running(
-    databases: Databases, *, migrations: Migrations = "off", recovery: bool = True
+    databases: Databases, *, migrations: Migrations = "off", tenants: Tenants = "sample", recovery: bool = True
 ) -> AsyncIterator[Databases]:
     """The databases, checked and migrated when entered, their engines disposed when left; in between, recovery runs.
 
     The options are those of ``lifespan``.
     """
-    check_migrations(migrations)
+    check_migrations(migrations, tenants)
     databases.load()
     try:
         async with recovering(databases) if recovery else nullcontext(), watching(databases), closing_idle(databases):
             await migrate(
-                databases, migrations
+                databases, migrations, tenants
             )  # recovery runs: what is in doubt keeps locks that a revision waits for
             try:
                 yield databases
@@ -76,13 +80,13 @@ async def running(
         await in_thread(databases.dispose)
 
 
-def check_migrations(asked: str) -> None:
-    known = get_args(Migrations)
-    if asked not in known:
-        raise ConfigurationError(f"migrations is one of {', '.join(map(repr, known))}.")
+def check_migrations(asked: str, tenants: str) -> None:
+    for name, given, kind in (("migrations", asked, Migrations), ("tenants", tenants, Tenants)):
+        if given not in get_args(kind):
+            raise ConfigurationError(f"{name} is one of {', '.join(map(repr, get_args(kind)))}.")
 
 
-async def migrate(databases: Databases, asked: Migrations) -> None:
+async def migrate(databases: Databases, asked: Migrations, tenants: Tenants) -> None:
     """Look at all databases at once, or upgrade them. Who is cancelled meanwhile leaves no revision half done."""
     if asked == "off":
         at_head.discard(databases)
@@ -93,9 +97,9 @@ async def migrate(databases: Databases, asked: Migrations) -> None:
     with needing("alembic", extra="migrations"):
         from manybase.migrations import arequire, aupgrade
     if asked == "require":
-        await arequire(databases)
+        await arequire(databases, tenants=tenants)
     else:
-        await aupgrade(databases)
+        await aupgrade(databases, tenants="all" if tenants == "all" else None)
 
 
 def check_scopes(routes: Iterable[Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import (
@@ -31,7 +30,7 @@ from manybase.federation.fragments import Fragment, is_column
 from manybase.federation.plan import Plan, Scope
 from manybase.federation.python.evaluating import number_of
 from manybase.federation.rules import KEEP_CORRELATED, holds
-from manybase.federation.trees import Condition
+from manybase.federation.trees import Condition, sources
 from manybase.routing import Across
 
 
@@ -138,17 +137,6 @@ class Answering:
         if not is_known_to(backend, expression) or (backend == "sqlite" and number_of(expression.type) == "exact"):
             return None  # SQLite computes in floats, and what it gives is rounded to the digits of a column
         return fragment if all(self._answers(fragment.database, each) for each in used.subqueries) else None
-
-
-def sources(source: Any) -> Iterator[Any]:
-    """The FROM elements of a tree of joins."""
-    if hasattr(source, "left") and hasattr(source, "onclause"):
-        yield from sources(source.left)
-        yield from sources(source.right)
-    elif type(source).__name__ == "FromGrouping":
-        yield from sources(source.element)
-    else:
-        yield source
 
 
 def is_value(element: Any) -> bool:

@@ -104,12 +104,18 @@ def is_column(expression: Any) -> bool:
     return isinstance(expression, ColumnClause) and not isinstance(expression, TypeCoerce)
 
 
-def keys_of(source: Any) -> list[set[str]]:
-    """The sets of columns that are unique in a table."""
+def table_in(source: Any) -> Table | None:
+    """The table that a FROM element is, be it under another name."""
     while isinstance(source, Alias):
         source = source.element
-    if not isinstance(source, Table):
+    return source if isinstance(source, Table) else None
+
+
+def keys_of(source: Any) -> list[set[str]]:
+    """The sets of columns that are unique in a table."""
+    table = table_in(source)
+    if table is None:
         return []
-    unique = [each for each in source.constraints if isinstance(each, (PrimaryKeyConstraint, UniqueConstraint))]
-    indexed = [{column.name for column in index.columns} for index in source.indexes if index.unique]
+    unique = [each for each in table.constraints if isinstance(each, (PrimaryKeyConstraint, UniqueConstraint))]
+    indexed = [{column.name for column in index.columns} for index in table.indexes if index.unique]
     return [*({column.name for column in each.columns} for each in unique if len(each.columns)), *indexed]

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ClauseElement, ColumnElement, Select, SelectBase, bindparam
 from sqlalchemy.sql.elements import BindParameter
+from sqlalchemy.types import TypeEngine
 
 from manybase.reading import has_lock
 
@@ -120,6 +121,13 @@ def values_of(context: Any) -> dict[str, Any]:
 def raw_rows(result: Any, size: int) -> Any:
     """The next rows as the driver gives them: those of the cursor, and what SQLAlchemy has already read of them."""
     return result.cursor_strategy.fetchmany(result, result.cursor, size)
+
+
+def bind_of_type(bind: BindParameter[Any], type_: TypeEngine[Any]) -> BindParameter[Any]:
+    """The same parameter, with the same name and value, as one of another type."""
+    made: BindParameter[Any] = bind._clone(maintain_key=True)
+    made.type = type_
+    return made
 
 
 def named_bind(bind: BindParameter[Any], name: str) -> BindParameter[Any]:

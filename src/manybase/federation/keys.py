@@ -12,7 +12,6 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
-    Alias,
     BigInteger,
     ColumnElement,
     Date,
@@ -24,7 +23,6 @@ from sqlalchemy import (
     Numeric,
     PrimaryKeyConstraint,
     String,
-    Table,
     TypeDecorator,
     UniqueConstraint,
     Uuid,
@@ -36,7 +34,10 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeEngine, UserDefinedType
+
+from manybase.federation.fragments import table_in
+from manybase.packets import PSYCOPG
 
 LISTED = 1_000  # keys that are sent as a list of parameters; beyond, only where one parameter can hold them all
 LEAST, MOST = -(2**63), 2**63 - 1  # of BIGINT
@@ -65,6 +66,26 @@ class Sending:
         return self.table is not None and kind_of(self.inner.type) is int
 
 
+class Integers(UserDefinedType[Any]):
+    """An array of integers, of PostgreSQL. psycopg takes long to write one, item by item, and not to pass it on."""
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def __init__(self, item: str) -> None:
+        self.item = item
+
+    def get_col_spec(self, **_: Any) -> str:
+        return f"{self.item}[]"
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return as_array if dialect.driver in PSYCOPG else None
+
+
+def as_array(items: Collection[int | None]) -> str:
+    return "{" + ",".join(map(str, items)).replace("None", "NULL") + "}"
+
+
 def sending(dialect: Dialect, inner: ColumnElement[Any], name: str) -> Sending | None:
     """How keys get to a database; None where they cannot, because no key of theirs would mean the same there."""
     kind = kind_of(inner.type)
@@ -72,7 +93,7 @@ def sending(dialect: Dialect, inner: ColumnElement[Any], name: str) -> Sending |
         return None
     if dialect.name == "postgresql":
         item: TypeEngine[Any] = BigInteger() if kind is int else inner.type
-        keys = bindparam(name, type_=ARRAY(item))
+        keys: Any = bindparam(name, type_=Integers("BIGINT") if kind is int else ARRAY(item))
         table = func.unnest(keys).table_valued(column("value", item), name="sent").render_derived()
         return Sending(name, inner, inner == any_(keys), list, 10_000_000, table, is_indexed(inner))
     if dialect.name == "sqlite" and kind in (int, str):
@@ -105,10 +126,8 @@ def of_json_table(name: str) -> Any:
 
 def is_indexed(inner: Any) -> bool:
     """Whether the model says that an index begins with that column."""
-    table = getattr(inner, "table", None)
-    while isinstance(table, Alias):
-        table = table.element
-    if not isinstance(table, Table):
+    table = table_in(getattr(inner, "table", None))
+    if table is None:
         return False
     constraints = [each for each in table.constraints if isinstance(each, (PrimaryKeyConstraint, UniqueConstraint))]
     first = [list(each.columns)[:1] for each in (*constraints, *table.indexes)]
@@ -140,6 +159,8 @@ def texts(keys: Collection[Any], *, holds_nul: bool) -> list[str] | None:
 
 
 def whole_numbers(keys: Collection[Any]) -> list[int] | None:
+    if set(map(type, keys)) == {int} and min(keys) >= LEAST and max(keys) <= MOST:
+        return list(keys)
     found = []
     for key in keys:
         if not isinstance(key, (int, decimal.Decimal, float)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,6 @@ from sqlalchemy import (
     BooleanClauseList,
     ClauseElement,
     ClauseList,
-    FromGrouping,
     FunctionElement,
     Join,
     Label,
@@ -20,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import operators
 
 from manybase.federation import internals
-from manybase.federation.answering import Answering, sources
+from manybase.federation.answering import Answering
 from manybase.federation.duckdb.executor import is_loose
 from manybase.federation.expressions import (
     conjuncts,
@@ -30,7 +28,7 @@ from manybase.federation.expressions import (
 from manybase.federation.fragments import Fragment, Reducer
 from manybase.federation.plan import Scope
 from manybase.federation.rules import KEEP_FULL, REDUCE_MATCHED, holds
-from manybase.federation.trees import Condition, Outer, Planter, Pool, fragments_of, nullable
+from manybase.federation.trees import Condition, Outer, Planter, Pool, fragments_of, joins_in, nullable, sources
 
 ROLLUPS = frozenset({"rollup", "cube", "grouping_sets"})
 
@@ -125,12 +123,3 @@ class Opening(Answering):
             )
             if not loose:  # else its spellings are not all that match
                 reduced.reducers.append(Reducer(known, known.output(outer), inner))
-
-
-def joins_in(source: Any) -> Iterator[Join]:
-    if isinstance(source, FromGrouping):
-        yield from joins_in(source.element)
-    elif isinstance(source, Join):
-        yield source
-        yield from joins_in(source.left)
-        yield from joins_in(source.right)

@@ -6,7 +6,6 @@ not rendered: a fragment has its place, and its columns have the place of the ex
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import (
@@ -185,7 +184,7 @@ class Planning(Rendering):
         if scope is None or scope.whole is not None or internals.is_distinct(scope.select):
             return
         said = (*internals.order_by_of(scope.select), *internals.group_by_of(scope.select))
-        by_name = any(isinstance(each, str) for clause in said for each in labels_in(clause))
+        by_name = any(map(is_by_name, said))
         if len(scope.columns) != len(self.plan.types) or by_name:
             return
         found: dict[Output, list[int]] = {}
@@ -254,8 +253,6 @@ class Placed:
         return self._text
 
 
-def labels_in(clause: Any) -> Iterator[Any]:
-    """What a clause refers to by a name: a string for each."""
-    for each in visitors.iterate(clause):
-        if isinstance(internals.label_of(each), (str, Label)):
-            yield "by name"
+def is_by_name(clause: Any) -> bool:
+    """Whether a clause refers to a label."""
+    return any(isinstance(internals.label_of(each), (str, Label)) for each in visitors.iterate(clause))

@@ -29,8 +29,9 @@ from manybase.federation.plan import Scope
 from manybase.federation.rules import KEEP_STRICT, holds
 from manybase.federation.trees import Condition, Node, Outer, Pool, Rest, nullable
 
-# What may be computed by the database that holds all its columns.
-COMPUTED = [
+# What may be computed by the database that holds all its columns, beside what has a method of its own below.
+COMPUTED = (
+    "aggregate_order_by",
     "array",
     "binary",
     "case",
@@ -38,17 +39,10 @@ COMPUTED = [
     "clauselist",
     "expression_clauselist",
     "extract",
-    "function",
-    "grouping",
-    "over",
-    "funcfilter",
     "slice",
-    "type_coerce",
     "tuple",
-    "unary",
-    "withingroup",
-    "aggregate_order_by",
-]
+    "type_coerce",
+)
 
 
 class Rendering(Opening):
@@ -201,20 +195,55 @@ class Rendering(Opening):
                 return text
         return super().visit_grouping(grouping, *arguments, **options)  # type: ignore[misc]
 
+    def visit_over(self, over: Any, *arguments: Any, **options: Any) -> Any:
+        self._windowed.add(id(windowed(over)))
+        return self._computed("over", over, *arguments, **options)
 
-def among(expression: Any, others: Iterable[Any]) -> bool:
-    return any(isinstance(each, ClauseElement) and are_same(each, expression) for each in others)
+    def visit_unary(self, unary: Any, *arguments: Any, **options: Any) -> Any:
+        self._in_exists = unary.operator is operators.exists
+        try:
+            return self._computed("unary", unary, *arguments, **options)
+        finally:
+            self._in_exists = False
 
+    def visit_funcfilter(self, funcfilter: Any, *arguments: Any, **options: Any) -> Any:
+        with self._aggregating():
+            return self._computed("funcfilter", funcfilter, *arguments, **options)
 
-def rendered(compiler: Any, kind: str, element: Any, *arguments: Any, **options: Any) -> Any:
-    """As the compiler renders it that the planning one is mixed into."""
-    return getattr(super(Rendering, compiler), f"visit_{kind}")(element, *arguments, **options)
+    def visit_withingroup(self, withingroup: Any, *arguments: Any, **options: Any) -> Any:
+        with self._aggregating():
+            return self._computed("withingroup", withingroup, *arguments, **options)
 
+    def visit_function(self, func: Any, *arguments: Any, **options: Any) -> Any:
+        """What the executor lacks is refused, but not in a statement without tables, which nobody executes."""
+        try:
+            return self._function(func, *arguments, **options)
+        except UnsupportedStatement as error:
+            if self.plan.fragments or any(scope.tables for scope in self._scopes):
+                raise
+            self._refused = self._refused or error
+            return "NULL"
 
-def computing(name: str) -> Any:
-    """A ``visit_`` method that asks whether a database computes the expression before it is rendered."""
+    def _function(self, func: Any, *arguments: Any, **options: Any) -> Any:
+        if id(func) in self._windowed:
+            return rendered(self, "function", func, *arguments, **options)
+        whole = self._scopes and self._scopes[-1].whole is not None
+        if whole or name_of(func) not in AGGREGATES:
+            return self._computed("function", func, *arguments, **options)
+        with self._aggregating():
+            return rendered(self, "function", counted(func), *arguments, **options)
 
-    def visit(self: Any, element: Any, *arguments: Any, **options: Any) -> Any:
+    @contextmanager
+    def _aggregating(self) -> Iterator[None]:
+        """All in an aggregate, and in what belongs to it, is computed for each row."""
+        self._in_aggregate += 1
+        try:
+            yield
+        finally:
+            self._in_aggregate -= 1
+
+    def _computed(self, name: str, element: Any, *arguments: Any, **options: Any) -> Any:
+        """A column of a fragment, where its database computes the expression; else the expression."""
         text = self._computed_at_home(element) if is_value(element) else None
         if text is None:
             with self._as_group(element):
@@ -225,71 +254,27 @@ def computing(name: str) -> Any:
             add_to_result_map(known, known, (element, known, *options.get("result_map_targets", ())), element.type)
         return text
 
+
+def rendered(compiler: Any, kind: str, element: Any, *arguments: Any, **options: Any) -> Any:
+    """As the compiler renders it that the planning one is mixed into."""
+    return getattr(super(Rendering, compiler), f"visit_{kind}")(element, *arguments, **options)
+
+
+def computing(name: str) -> Any:
+    """A ``visit_`` method that asks whether a database computes the expression before it is rendered."""
+
+    def visit(self: Rendering, element: Any, *arguments: Any, **options: Any) -> Any:
+        return self._computed(name, element, *arguments, **options)
+
     return visit
 
 
 for each in COMPUTED:
-    if each not in ("grouping", "function", "over", "funcfilter", "withingroup", "unary"):
-        setattr(Rendering, f"visit_{each}", computing(each))
+    setattr(Rendering, f"visit_{each}", computing(each))
 
 
-def visit_over(self: Any, over: Any, *arguments: Any, **options: Any) -> Any:
-    self._windowed.add(id(windowed(over)))
-    return computing("over")(self, over, *arguments, **options)
-
-
-def aggregating(name: str) -> Any:
-    """A ``visit_`` method of what belongs to an aggregate: all in it is computed for each row."""
-
-    def visit(self: Any, element: Any, *arguments: Any, **options: Any) -> Any:
-        self._in_aggregate += 1
-        try:
-            return computing(name)(self, element, *arguments, **options)
-        finally:
-            self._in_aggregate -= 1
-
-    return visit
-
-
-def visit_unary(self: Any, unary: Any, *arguments: Any, **options: Any) -> Any:
-    self._in_exists = unary.operator is operators.exists
-    try:
-        return computing("unary")(self, unary, *arguments, **options)
-    finally:
-        self._in_exists = False
-
-
-Rendering.visit_unary = visit_unary  # type: ignore[attr-defined]
-Rendering.visit_over = visit_over  # type: ignore[attr-defined]
-Rendering.visit_funcfilter = aggregating("funcfilter")  # type: ignore[attr-defined]
-Rendering.visit_withingroup = aggregating("withingroup")  # type: ignore[attr-defined]
-
-
-def visit_function(self: Any, func: Any, *arguments: Any, **options: Any) -> Any:
-    whole = self._scopes and self._scopes[-1].whole is not None
-    if id(func) not in self._windowed and (whole or name_of(func) not in AGGREGATES):
-        return computing("function")(self, func, *arguments, **options)
-    if id(func) in self._windowed:
-        return rendered(self, "function", func, *arguments, **options)
-    self._in_aggregate += 1
-    try:
-        return rendered(self, "function", counted(func), *arguments, **options)
-    finally:
-        self._in_aggregate -= 1
-
-
-def visit_known_function(self: Any, func: Any, *arguments: Any, **options: Any) -> Any:
-    """What the executor lacks is refused, but not in a statement without tables, which nobody executes."""
-    try:
-        return visit_function(self, func, *arguments, **options)
-    except UnsupportedStatement as error:
-        if self.plan.fragments or any(scope.tables for scope in self._scopes):
-            raise
-        self._refused = self._refused or error
-        return "NULL"
-
-
-Rendering.visit_function = visit_known_function  # type: ignore[attr-defined]
+def among(expression: Any, others: Iterable[Any]) -> bool:
+    return any(isinstance(each, ClauseElement) and are_same(each, expression) for each in others)
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:

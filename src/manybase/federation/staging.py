@@ -153,11 +153,14 @@ class Staging:
             stays = those[0][1].connection.dialect.name == "sqlite"
             (here if stays else jobs).append(partial(self.collect_each, those))
         if parts:
-            try:
-                run_together(jobs, here, self.remaining, asyncio=self.session._asyncio)
-            except TimeoutError as error:
-                named = " and ".join(self.named(fetched.fragment) for fetched, _ in parts)
-                raise FederationLimit("timeout", self.limits.timeout, fragment=named) from error
+            self.in_time(jobs, here, *(fetched.fragment for fetched, _ in parts))
+
+    def in_time(self, jobs: Sequence[Job], here: Sequence[Job], *fragments: Fragment) -> None:
+        try:
+            run_together(jobs, here, self.remaining, asyncio=self.session._asyncio)
+        except TimeoutError as error:
+            named = " and ".join(map(self.named, fragments))
+            raise FederationLimit("timeout", self.limits.timeout, fragment=named) from error
 
     @property
     def remaining(self) -> float:
@@ -231,9 +234,18 @@ class Staging:
         return in_order(self.plan.fragments) != before
 
     def expected(self, fragment: Fragment) -> int | None:
-        """How many rows its database supposes."""
+        """How many rows its database supposes. It may have to wait for a lock even to say that."""
         part = self.part(fragment)
-        return None if part is None else estimated_rows(part.connection, part.prepared.statement, part.parameters)
+        if part is None:
+            return None
+        found: list[int | None] = []
+
+        def ask() -> None:
+            with bounded(part.connection, self.remaining):
+                found.append(estimated_rows(part.connection, part.prepared.statement, part.parameters))
+
+        self.in_time([], [ask], fragment)
+        return found[0]
 
     def forget(self) -> None:
         """What was fetched, as if nothing had been."""

@@ -167,7 +167,7 @@ class Planter:
 
     def is_matched(self, right: FromClause, conditions: Iterable[Condition]) -> bool:
         """Whether a condition above refuses the rows that have no match: then it is an inner join."""
-        tables = tables_in(right)
+        tables = {hash(each) for each in sources(right)}
         return any(is_false_for_null(each, tables) for each in conditions)
 
     def sink(self, pool: Pool) -> None:
@@ -291,12 +291,24 @@ def is_side_of(column: ColumnClause[Any], condition: Condition) -> bool:
     return any(isinstance(side, ColumnClause) and are_same(side, column) for side in sides)
 
 
-def tables_in(source: FromClause) -> set[int]:
+def sources(source: Any) -> Iterator[Any]:
+    """The FROM elements of a tree of joins."""
     if isinstance(source, FromGrouping):
-        return tables_in(source.element)
-    if isinstance(source, Join):
-        return tables_in(source.left) | tables_in(source.right)
-    return {hash(source)}
+        yield from sources(source.element)
+    elif isinstance(source, Join):
+        yield from sources(source.left)
+        yield from sources(source.right)
+    else:
+        yield source
+
+
+def joins_in(source: Any) -> Iterator[Join]:
+    if isinstance(source, FromGrouping):
+        yield from joins_in(source.element)
+    elif isinstance(source, Join):
+        yield source
+        yield from joins_in(source.left)
+        yield from joins_in(source.right)
 
 
 def leaves(node: Node | Pool) -> Iterator[Node]:

@@ -16,10 +16,11 @@ Canary = int | str  # so many of the first ones, or a database, a part, a shard 
 def places(databases: Databases, names: Collection[str] | None, tenants: Which = None) -> list[Place]:
     """What is named, or all, with the histories: the parts of databases with tenants as ``tenants`` says."""
     found = histories(databases, names)
-    for history in found:
-        history.load()
     of = {name: history for history in found for name in history.databases}
-    return [(of[base_of(each)], each) for each in chosen(databases, names, tenants, among=of)]
+    every = [(of[base_of(each)], each) for each in chosen(databases, names, tenants, among=of)]
+    for history in {id(history): history for history, _ in every}.values():
+        history.load()
+    return every
 
 
 def canaries(databases: Databases, every: Sequence[Place], canary: Canary) -> list[Place]:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from typing import Any
 
 from sqlalchemy import func, types
 from sqlalchemy.dialects.postgresql.base import PGCompiler
-from sqlalchemy.sql import functions, operators
-from sqlalchemy.sql.elements import BindParameter, ColumnElement, FunctionFilter, UnaryExpression
+from sqlalchemy.sql import functions, operators, visitors
+from sqlalchemy.sql.elements import (
+    BindParameter,
+    ClauseList,
+    ColumnElement,
+    ExpressionClauseList,
+    FunctionFilter,
+    Grouping,
+    UnaryExpression,
+)
 
 from manybase.errors import UnsupportedStatement
+from manybase.federation import internals
 from manybase.federation.duckdb.functions import BARE, FOLLOWS, KNOWN, SPELLED
-from manybase.federation.duckdb.padding import MARK
+from manybase.federation.duckdb.padding import MARK, Unpadded
 
 INSTEAD = "Compute it in a subquery of its own database, or in Python."
 UNSAFE = re.compile(r"\W", re.ASCII)
@@ -20,6 +30,7 @@ LETTERS = "'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz'"
 OPERATORS = {"||", "&&", "@>", "<@", "->", "->>", "&", "|", "<<", ">>", "%", "+", "-", "*", "=", "<>", "!=", "<", ">"}
 OPERATORS |= {"<=", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM", "AND", "OR"}
 COLLATIONS = {"c": "C", "posix": "C", "ucs_basic": "C", "binary": "C", "nocase": "NOCASE"}
+LISTING = {operators.in_op, operators.not_in_op, operators.between_op, operators.not_between_op}
 WHOLE, SPLIT = "DECIMAL(38, 0)", "* CAST('0.000001' AS DECIMAL(7, 6))"
 
 
@@ -240,12 +251,50 @@ class DuckDBCompiler(PGCompiler):
         return f"replace({text}, '{MARK}', ' ')" if self.padded(operand) else text
 
     def visit_eq_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
-        return self.equality("=", binary, kw)
+        return self.compared("=", binary, kw)
 
     def visit_ne_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
-        return self.equality("!=", binary, kw)
+        return self.compared("!=", binary, kw)
 
-    def equality(self, sign: str, binary: Any, kw: dict[str, Any]) -> str:
+    def visit_lt_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        return self.compared("<", binary, kw)
+
+    def visit_le_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        return self.compared("<=", binary, kw)
+
+    def visit_gt_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        return self.compared(">", binary, kw)
+
+    def visit_ge_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        return self.compared(">=", binary, kw)
+
+    def visit_is_distinct_from_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        return self.compared("IS DISTINCT FROM", binary, kw)
+
+    def visit_is_not_distinct_from_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
+        return self.compared("IS NOT DISTINCT FROM", binary, kw)
+
+    def visit_binary(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, binary: Any, *arguments: Any, **kw: Any
+    ) -> str:
+        given = self.without_spaces(binary) if binary.operator in LISTING else binary
+        return str(super().visit_binary(given, *arguments, **kw))  # type: ignore[no-untyped-call]
+
+    def without_spaces(self, binary: Any) -> Any:
+        """With the values of a list, or the bounds of BETWEEN, as ``compared`` has a single one."""
+        if not self.padded(binary.left):
+            return binary
+
+        def replace(element: Any, **_: Any) -> Any:
+            if isinstance(element, BindParameter):
+                return internals.bind_of_type(element, Unpadded())
+            return None if isinstance(element, (ClauseList, ExpressionClauseList, Grouping)) else element
+
+        without = copy(binary)
+        without.right = visitors.replacement_traverse(binary.right, {}, replace)
+        return without
+
+    def compared(self, sign: str, binary: Any, kw: dict[str, Any]) -> str:
         """A value of the statement has its spaces still."""
         left, right = self.process(binary.left, **kw), self.process(binary.right, **kw)
         if isinstance(binary.right, BindParameter) and self.padded(binary.left):

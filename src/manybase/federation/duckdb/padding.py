@@ -6,9 +6,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import BindParameter, ColumnElement, String, func
+
 from manybase.errors import UnsupportedStatement
 
 MARK = "\N{VARIATION SELECTOR-256}"  # of 256 the last; no registered character uses it
+
+
+class Unpadded(String):
+    """Of a value that is compared: its spaces at the end, which are no marks, do not count either."""
+
+    def bind_expression(self, bindvalue: BindParameter[str]) -> ColumnElement[str] | None:
+        return func.rtrim(bindvalue)
 
 
 def padded(values: Sequence[Any], part: str) -> Sequence[Any]:

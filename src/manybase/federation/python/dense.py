@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, SmallInteger, bindparam, select
+from sqlalchemy import BigInteger, ColumnElement, SmallInteger, bindparam, select
 from sqlalchemy.ext.compiler import compiles
 
 from manybase.federation.fragments import Fragment
+from manybase.federation.keys import Integers
 from manybase.federation.python.evaluating import Value
 from manybase.federation.reading import Rows
 
@@ -51,9 +52,9 @@ class Dense:
     def numbered(self, rows: Rows, values: dict[str, Any]) -> Numbered | None:
         """The groups of the keys; None where they cannot be sent like that."""
         key, groups = self.key.of(values), [each.of(values) for each in self.groups]
-        keys = [key(row) for row in rows]
+        keys = list(map(key, rows))
         known = [each for each in keys if each is not None]
-        if len(known) < FEWEST_KEYS or len(set(known)) < len(known) or not all(type(each) is int for each in known):
+        if len(known) < FEWEST_KEYS or len(set(known)) < len(known) or set(map(type, known)) != {int}:
             return None
         least, most = min(known), max(known)
         if most - least >= min(WIDEST, SPARSEST * len(known)):
@@ -61,12 +62,13 @@ class Dense:
         numbers: dict[Any, int] = {}
         array: list[int | None] = [None] * (most - least + 1)
         some: list[int] = []  # a key of each group
-        for each, row in zip(keys, rows, strict=True):
+        for each, *group in zip(keys, *(map(get, rows) for get in groups), strict=True):
             if each is None:
                 continue
-            group = tuple([get(row) for get in groups])
-            number = numbers.setdefault(group, len(numbers))
-            if number == len(some):
+            told = tuple(group)
+            number = numbers.get(told)
+            if number is None:
+                number = numbers[told] = len(some)
                 some.append(each)
             array[each - least] = number
         return None if len(some) > MOST_GROUPS else Numbered(array, least, most, some)
@@ -91,7 +93,7 @@ class Numbered:
 
 def dense_statement(fragment: Fragment) -> Any:
     key, *parts = fragment.outputs
-    groups = bindparam("groups", type_=ARRAY(SmallInteger()))
+    groups = bindparam("groups", type_=Integers("SMALLINT"))
     least, most = bindparam("least", type_=BigInteger()), bindparam("most", type_=BigInteger())
     number = Looked(groups, key.expression - least + 1).label(key.name)
     columns = [number, *(part.expression.label(part.name) for part in parts)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from manybase.federation.fragments import Fragment
@@ -71,12 +70,15 @@ class Placed(Value):
         self.item = item
         self.column = column
 
-    @cached_property
-    def position(self) -> int:  # asked for when rows come, and then it stays
-        before = self.part.layout.before(self.item)
-        assert before is not None
-        number: int = self.item.position(self.column) if isinstance(self.item, Fragment) else self.column
-        return before + number
+    @property
+    def position(self) -> int:
+        """Asked for when rows come; then it stays."""
+        if self._position is None:
+            before = self.part.layout.before(self.item)
+            assert before is not None
+            number: int = self.item.position(self.column) if isinstance(self.item, Fragment) else self.column
+            self._position = before + number
+        return self._position
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Placed) and other.item is self.item and other.column == self.column

@@ -109,6 +109,8 @@ class Programming(Pooling):
                 raise NotCovered("a UNION of several types")
             if SETS[kind] and kind_of(together[0].type) is None:
                 raise NotCovered("a UNION of values that have no equality here")
+            if SETS[kind] and any(self._folds(fragment, column) for fragment in self._fragments for column in together):
+                raise NotCovered(f"a UNION of {together[0].type!r}")
         together_again = Concatenation(sources)
         return Distinct(together_again) if SETS[kind] else together_again
 

@@ -1,0 +1,185 @@
+"""Thousands of keys: when they are sent to another database, how, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, func, insert, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from manybase import Database, Databases, Session
+from tests.servers.server import Server
+from tests.sessions import Run, SessionKind
+
+USERS = 3_000
+WITHOUT = (7, 2_000, 3_000)  # users that have none
+
+
+class ShopBase(DeclarativeBase): ...
+
+
+class VisitsBase(DeclarativeBase): ...
+
+
+class User(ShopBase):
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    team: Mapped[int | None]
+    friend_id: Mapped[int | None]
+
+
+class Visit(VisitsBase):
+    __tablename__ = "visits"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    user_id: Mapped[int | None] = mapped_column(index=True)
+    clicks: Mapped[int]
+
+
+class Note(VisitsBase):
+    """Without an index for its users."""
+
+    __tablename__ = "notes"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    user_id: Mapped[int | None]
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.server),
+        pytest.param("mariadb", marks=pytest.mark.server),
+    ]
+)
+def run(request: pytest.FixtureRequest, tmp_path: Path, session_kind: SessionKind) -> Run:
+    """Users in one database, what they did in another one of that kind."""
+
+    def url(name: str) -> URL:
+        if request.param == "sqlite":
+            return URL.create("sqlite", database=str(tmp_path / name))
+        create: Callable[[Server], URL] = request.getfixturevalue("create_database")
+        return create(request.getfixturevalue(request.param))
+
+    databases = Databases(
+        Database("shop", url("shop"), models=ShopBase, default=True),
+        Database("visits", url("visits"), models=VisitsBase),
+    )
+    return partial(session_kind.run, databases)
+
+
+def saved(session: Session) -> None:
+    users = [
+        {"id": number, "team": (1, 2, None)[number % 3], "friend_id": None if number % 5 == 0 else number + 1}
+        for number in range(1, USERS + 1)
+    ]
+    active = [number for number in range(1, USERS + 1) if number not in WITHOUT]
+    session.execute(insert(User), users)
+    session.execute(insert(Visit), [{"id": n, "user_id": n, "clicks": n} for n in active])
+    session.execute(
+        insert(Visit), [{"id": -1, "user_id": None, "clicks": 1}, {"id": -2, "user_id": 10**6, "clicks": 1}]
+    )
+    session.execute(insert(Note), [{"id": n, "user_id": n} for n in active])
+    session.commit()
+
+
+def analyzed(session: Session, statement: Any) -> list[dict[str, Any]]:
+    fragments: list[dict[str, Any]] = session.explain(statement, analyze=True).to_dict()["fragments"]
+    return fragments
+
+
+NO_VISIT = select(User.id).where(~select(Visit.id).where(Visit.user_id == User.id).exists())
+
+
+def test_anti_join(run: Run) -> None:
+    """The database sends the few keys that have no match, and not the others."""
+
+    def body(session: Session) -> list[Any]:
+        saved(session)
+        found = session.scalars(NO_VISIT).all()
+        sql = analyzed(session, NO_VISIT)[1]["sql"]
+        return [sorted(found), "NOT (EXISTS" in sql]
+
+    assert [list(WITHOUT), True] == run(body)
+
+
+def test_anti_join_by_what_may_be_null(run: Run) -> None:
+    """Who has no key has no match."""
+
+    def body(session: Session) -> list[int]:
+        saved(session)
+        lonely = select(User.id).where(~select(Visit.id).where(Visit.user_id == User.friend_id).exists())
+        return sorted(session.scalars(lonely))
+
+    without_friend = set(range(5, USERS + 1, 5))
+    expected = without_friend | {number - 1 for number in WITHOUT}
+    assert sorted(expected) == run(body)
+
+
+def test_anti_join_with_a_condition(run: Run) -> None:
+    """A match that does not meet it is none."""
+
+    def body(session: Session) -> list[int]:
+        saved(session)
+        busy = select(Visit.id).where(Visit.user_id == User.id, Visit.clicks > 10)
+        return sorted(session.scalars(select(User.id).where(~busy.exists())))
+
+    assert sorted({*range(1, 11), *WITHOUT}) == run(body)
+
+
+def test_semi_join(run: Run) -> None:
+    """Those that have a match come back."""
+
+    def body(session: Session) -> int:
+        saved(session)
+        return len(
+            session.scalars(select(User.id).where(select(Visit.id).where(Visit.user_id == User.id).exists())).all()
+        )
+
+    assert USERS - len(WITHOUT) == run(body)
+
+
+def test_column_without_an_index(run: Run) -> None:
+    """Nobody looks through all of a table for each key."""
+
+    def body(session: Session) -> list[Any]:
+        saved(session)
+        statement = select(User.id).where(~select(Note.id).where(Note.user_id == User.id).exists())
+        sql = analyzed(session, statement)[1]["sql"]
+        probes = "EXISTS" in sql and session.get_bind(Note).dialect.name != "postgresql"
+        return [sorted(session.scalars(statement)), probes]
+
+    assert [list(WITHOUT), False] == run(body)
+
+
+def test_keys_of_half_a_table(run: Run) -> None:
+    """They are not sent: it is fetched as it is."""
+
+    def body(session: Session) -> list[Any]:
+        saved(session)
+        statement = select(User.id, Visit.clicks).join(Visit, Visit.user_id == User.id)
+        (users, visits) = analyzed(session, statement)
+        rows = session.execute(statement).all()
+        return [len(rows), all(user == clicks for user, clicks in rows), users["keys"], visits["keys"]]
+
+    assert [USERS - len(WITHOUT), True, None, None] == run(body)
+
+
+def test_groups_of_a_whole_table(run: Run) -> None:
+    """Sums of the other database, by what this one knows; where an index would be walked, the table is read instead."""
+
+    def body(session: Session) -> list[Any]:
+        saved(session)
+        statement = select(User.team, func.sum(Visit.clicks), func.count()).join(Visit, Visit.user_id == User.id)
+        statement = statement.group_by(User.team)
+        sql = analyzed(session, statement)[1]["sql"]
+        scans = session.get_bind(Visit).dialect.name == "postgresql" or "visits.user_id + 0 " in sql.replace(")", " ")
+        rows = [(team, int(clicks), count) for team, clicks, count in session.execute(statement)]
+        return [sorted(rows, key=repr), scans]
+
+    active = [number for number in range(1, USERS + 1) if number not in WITHOUT]
+    teams = {team: [n for n in active if n % 3 == place] for place, team in enumerate((1, 2, None))}
+    expected = [(team, sum(numbers), len(numbers)) for team, numbers in teams.items()]
+    assert [sorted(expected, key=repr), True] == run(body)
