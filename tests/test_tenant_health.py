@@ -66,7 +66,7 @@ def declared(path: Path, tenants: Any, url: str | None = None, **options: Any) -
 
 def check(databases: Databases, name: str = "crm") -> DatabaseHealth:
     async def main() -> DatabaseHealth:
-        health = await Health(databases).check(name)
+        health = await Health(databases, timeout=10).check(name)
         await databases.adispose()
         return health
 
@@ -104,9 +104,12 @@ def test_create_all(create_all: CreateAll, tmp_path: Path) -> None:
 def test_create_all_that_is_refused(create_all: CreateAll, tmp_path: Path) -> None:
     """Nobody's database, a database without tenants, and a name that no tenant can have; nothing is made."""
     databases = declared(tmp_path, {"acme"})
+    in_schemas = Databases(Database("crm", NOWHERE, models=Crm, tenants={"acme"}, schema="t_{tenant}"))
 
-    with pytest.raises(AmbiguousRoute, match="nothing says which one"):
-        create_all(databases, "crm")
+    for each in (databases, in_schemas):
+        with pytest.raises(AmbiguousRoute, match="nothing says which one"):
+            create_all(each, "crm")
+    create_all(in_schemas)  # nothing
     with pytest.raises(ConfigurationError, match="'control' has no tenants"):
         create_all(databases, "control", tenant="acme")
     with pytest.raises(UnknownTenant):

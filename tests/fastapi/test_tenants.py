@@ -1,6 +1,7 @@
 """A dependency of the user's finds the tenant: it is looked up before the route runs, and fixed for the request."""
 
 import asyncio
+import enum
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI, Header
+from fastapi import FastAPI, Header, Request
 from fastapi import Path as PathParameter
 from fastapi.testclient import TestClient
 from sqlalchemy import select
@@ -221,19 +222,24 @@ def test_engine_and_connections_are_taken_together(tmp_path: Path) -> None:
 
     @app.get("/notes")
     async def notes(
-        shared: Annotated[AsyncSession, session_dependency(databases, database="control")],
+        request: Request,
+        shared: Annotated[AsyncSession, session_dependency(databases)],
         session: Annotated[AsyncSession, session_dependency(databases, tenant=by_header)],
     ) -> dict[str, int]:
         await shared.scalars(select(Token))
         loop = running_loop()
+        (ticket,) = request.scope["manybase.tickets"].values()
         return {
+            "tickets": len(ticket._ticket.tickets),
             "connections": budget.in_use,
             "engine": budget._used["crm@acme", id(loop)],
             "nobody's": budget._used["crm@globex", id(loop)],
         }
 
     with TestClient(app) as client:
-        assert {"connections": 3, "engine": 1, "nobody's": 0} == client.get("/notes", headers=of("acme")).json()
+        told = client.get("/notes", headers=of("acme")).json()
+
+    assert {"tickets": 1, "connections": 3, "engine": 1, "nobody's": 0} == told
     assert 0 == budget.in_use
 
 
@@ -350,3 +356,41 @@ def test_override(databases: Databases) -> None:
     app.dependency_overrides[by_header] = lambda: "globex"
 
     assert ["of globex"] == TestClient(app).get("/notes", headers=of("acme")).json()
+
+
+class Known(enum.Enum):
+    ACME = "acme"
+
+
+class KnownText(str, enum.Enum):  # noqa: UP042  # as before Python 3.11
+    ACME = "acme"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tenant_that_is_a_member_of_an_enum(kind: Callable[..., Any], databases: Databases) -> None:
+    """A text is taken as such; what is none is nobody's name."""
+    app = application(databases, kind, by=lambda: KnownText.ACME)
+
+    async def tenant(session: Annotated[Any, kind(databases, tenant=lambda: KnownText.ACME)]) -> str:
+        return f"{session.sync_session.scope.tenant if kind is not sync_session_dependency else session.scope.tenant}"
+
+    app.add_api_route("/tenant", tenant)
+
+    assert ["of acme"] == TestClient(app).get("/notes").json()
+    assert "acme" == TestClient(app).get("/tenant").json()
+    assert 404 == TestClient(application(databases, kind, by=lambda: Known.ACME)).get("/notes").status_code
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_session_of_a_tenant_in_one_database(kind: Callable[..., Any], databases: Databases) -> None:
+    """It is pinned to that tenant's part."""
+    app = FastAPI()
+    dependency = kind(databases, database="crm", tenant=by_header)
+
+    async def route(session: Annotated[AsyncSession, dependency]) -> dict[str, Any]:
+        route = session.route(Note)
+        return {"database": route.database, "tenant": route.tenant}
+
+    app.add_api_route("/route", route)
+
+    assert {"database": "crm", "tenant": "acme"} == TestClient(app).get("/route", headers=of("acme")).json()

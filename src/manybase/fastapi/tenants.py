@@ -42,6 +42,8 @@ async def tenant_of(connection: HTTPConnection, this: Known, database: str | Non
     """
     if given is None:
         return None
+    if isinstance(given, str):
+        given = str.__str__(given)  # the str itself, where it is a member of an enum
     databases = this.uses.databases
     names = this.uses.of_tenants if database is None else (database,)
     look = partial(look_up, databases, names, given, asyncio=this.asyncio)

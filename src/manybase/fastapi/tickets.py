@@ -99,8 +99,9 @@ class Joined(BothTickets):
 class RequestTicket:
     """The ticket shared by the sessions of a request; given back when the last one is closed."""
 
-    def __init__(self, forget: Callable[[], object]) -> None:
+    def __init__(self, forget: Callable[[], object], *, grows: bool) -> None:
         self._ticket = Joined()
+        self._grows = grows
         self._tenant: str | None = None
         self._forget = forget
         self._sessions = 0
@@ -123,14 +124,14 @@ class RequestTicket:
         else:  # all in one go: whoever has a part of what he needs, and waits, keeps it from others
             make = partial(databases.ticket, needs, tenant=tenant, asyncio=this.asyncio)
         ticket = await asked(databases, tenant, needs, make, asyncio=this.asyncio)
-        found = tickets.setdefault(key, cls(lambda: tickets.pop(key)))
+        found = tickets.setdefault(key, cls(lambda: tickets.pop(key), grows=bool(databases.tenants)))
         found._tenant = tenant
         found._ticket.tickets = [*found._ticket.tickets, ticket] if begun else [ticket]
         return found
 
-    def enter(self) -> BothTickets:
+    def enter(self) -> Ticket | BothTickets:
         self._sessions += 1
-        return self._ticket
+        return self._ticket if self._grows else self._ticket.tickets[0]
 
     async def take(self) -> None:
         await self._ticket.take_async()
