@@ -198,7 +198,8 @@ class Databases:
 
     def engine(self, name: str | None = None, *, tenant: str | None = None) -> Engine:
         """The sync engine of a database, or of a ``tenant`` of it (default: the default one), made on first use."""
-        name = self._engine_name(name, tenant, asyncio=False)
+        if name is None or tenant is not None or name not in self._shelves.sync:
+            name = self._engine_name(name, tenant, asyncio=False)
         engine = self._shelves.sync.get(name)
         if isinstance(engine, TenantEngine):
             self._evictions.touch(engine)
