@@ -37,7 +37,8 @@ def lifespan(
     head; it writes nothing. ``"upgrade"`` brings them there first, several processes one after the other. Raises
     ``PendingMigrations``, ``DestructiveMigration`` where a revision would lose data, or another ``MigrationError`` that
     names the database. Of databases with tenants, "require" looks at a sample of the tenants, and "upgrade" leaves them
-    alone, unless ``tenants="all"``. Inside ``manybase.testing.rollback`` neither is done: there the tables are those of the tests.
+    alone, unless ``tenants="all"``. Inside ``manybase.testing.rollback`` neither is done: there the tables are those of
+    the tests.
 
     While the application runs it closes the engines of tenants that are idle (``manybase.idling``), looks at the
     replicas (``manybase.watching``), and ends what atomic commits have left
