@@ -204,6 +204,8 @@ def test_textual_sql_of_tenants_in_one_rollback(by_schema: Databases) -> None:
             acme.scalar(count)
             nested.rollback()
             assert (0, 1) == (globex.scalar(count), acme.scalar(count))
+            globex.commit()
+            acme.commit()
         with by_schema.engine("crm").connect() as connection:
             path = connection.scalar(text("SHOW search_path"))
 
@@ -263,4 +265,9 @@ def test_name_that_no_tenant_can_have(tmp_path: Path) -> None:
     databases = Databases(Database("crm", f"sqlite:///{tmp_path}/{{tenant}}.db", models=Crm, tenants=()))
 
     with pytest.raises(UnknownTenant), tenant(databases, "../acme"):
+        pass
+    with (
+        pytest.raises(ConfigurationError, match="no database declares tenants"),
+        tenant(Databases(Database("main", "sqlite://")), "acme"),
+    ):
         pass
