@@ -37,6 +37,7 @@ with needing("alembic", extra="migrations"):
         file_of,
         lost,
         make_part,
+        mark_dropping,
         observers,
         reached,
         refuse_foreign,
@@ -186,6 +187,10 @@ def drop(
     dropped: list[str] = []
 
     def leave() -> bool:
+        for part in parts:
+            if is_own(databases, part):
+                in_part(databases, part, mark_dropping)
+                reached("marked", part.name)
         for name in leaving:
             reached("leaving", name)
             ask(partial(remove, databases, name, tenant))

@@ -15,7 +15,7 @@ __all__ = ["make_home"]
 
 AT_HEAD = {"t1", "t1b", "t2", "t2b", "alembic_version"}
 CREATING = ("creating", "created", "in a revision", "migrated", "entered")
-DROPPING = ("leaving", "left", "dropping", "dropped")
+DROPPING = ("marked", "leaving", "left", "dropping", "dropped")
 
 
 @every_kind
@@ -65,11 +65,39 @@ def test_kill_while_dropping(make_home: Settle, kind: str) -> None:
         code = in_process(drop, home, tenant, step)
         assert was_killed(code), (step, code)
         if tenant in home.entered():
-            assert (step, AT_HEAD) == (step, home.tables(tenant))
+            assert (step, AT_HEAD | {"manybase_dropping"}) == (step, home.tables(tenant))
 
         assert 0 == in_process(drop, home, tenant)
 
         assert (step, [], None) == (step, home.entered(), home.tables(tenant))
+
+
+@every_kind
+def test_create_after_a_drop_that_was_killed(make_home: Settle, kind: str) -> None:
+    """Nothing of the one who left is there for the next one of that name; who has not left keeps all that is his."""
+    home = make_home(kind)
+    for number, step in enumerate(DROPPING):
+        tenant = f"t-{number}"
+        create(home, tenant)
+        databases = home.databases
+        with databases.engine("crm", tenant=tenant).begin() as connection:
+            schema = "" if home.schema is None else f"{home.schema.format(tenant=tenant)!r}.".replace("'", quote(kind))
+            connection.exec_driver_sql(f"INSERT INTO {schema}t1 (id) VALUES (7)")
+        databases.dispose()
+        was_killed(in_process(drop, home, tenant, step))
+        stays = tenant in home.entered()
+
+        assert 0 == in_process(create, home, tenant)
+
+        with databases.engine("crm", tenant=tenant).connect() as connection:
+            rows = connection.exec_driver_sql(f"SELECT id FROM {schema}t1").scalars().all()
+        databases.dispose()
+        assert (step, [7] if stays else [], AT_HEAD) == (step, rows, home.tables(tenant))
+        assert stays is (step in ("marked", "leaving"))
+
+
+def quote(kind: str) -> str:
+    return "`" if kind.startswith("mariadb") else '"'
 
 
 @every_kind

@@ -19,7 +19,9 @@ from manybase.schema import create_tables
 from manybase.servers import engine_for, server_of
 
 CREATING = "manybase_creating"  # a table in what is only half made, where a server cannot undo half a revision
+DROPPING = "manybase_dropping"  # a table in what is to be dropped, so that nobody of the same name ever gets it
 VERSIONS = "alembic_version"
+OURS = {VERSIONS, TABLE, CREATING, DROPPING}
 BESIDE = ("", "-wal", "-shm", "-journal", ".migrating")  # the files of a SQLite database
 PATIENCE = 30  # seconds that DROP waits for transactions of others
 FORCE = 130000  # from this PostgreSQL on, DROP DATABASE can end the sessions of others
@@ -49,6 +51,7 @@ def make_part(target: Target, part: Part, *, known: bool, timeout: float) -> boo
     remove_leftovers(target)
     missing = creating.create_missing(databases, part.name, asyncio=target.asyncio)
     missing = creating.create_schema(target) or missing
+    missing = end_drop(target, known=known) or missing
     reached("created", part.name)
     if not known and target.dialect in MYSQL:
         begin_anew(target)
@@ -79,6 +82,34 @@ def begin_anew(target: Target) -> None:
             connection.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {CREATING} (since timestamp NULL)")
 
 
+def mark_dropping(target: Target) -> None:
+    """Note that it is to be dropped, before its tenant leaves the directory."""
+    if exists(target):
+        with naming(target.name), target.autocommit.connect() as connection:
+            connection.exec_driver_sql(
+                f"CREATE TABLE IF NOT EXISTS {in_schema(target, DROPPING)} (since timestamp NULL)"
+            )
+
+
+def end_drop(target: Target, *, known: bool) -> bool:
+    """What a killed drop has left is dropped, and made anew: whether there was such. Not if its tenant is in use."""
+    if DROPPING not in tables_of(target):
+        return False
+    if known:
+        with naming(target.name), target.autocommit.connect() as connection:
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {in_schema(target, DROPPING)}")
+        return False
+    drop_part(target)
+    creating.create_missing(target.databases, target.name, asyncio=target.asyncio)
+    creating.create_schema(target)
+    return True
+
+
+def in_schema(target: Target, table: str) -> str:
+    quote = target.engine.dialect.identifier_preparer.quote_identifier
+    return table if target.schema is None else f"{quote(target.schema)}.{table}"
+
+
 def make_tables(target: Target) -> None:
     with naming(target.name), target.engine.begin() as connection:
         if target.schema is not None:
@@ -93,12 +124,12 @@ def tables_of(target: Target) -> set[str]:
 
 
 def is_empty(target: Target) -> bool:
-    return not tables_of(target) - {VERSIONS, TABLE, CREATING}
+    return not tables_of(target) - OURS
 
 
 def refuse_foreign(target: Target) -> None:
     """Raise ``MigrationFailed`` unless what is there is what the history makes, or the models."""
-    tables = tables_of(target) - {VERSIONS, TABLE, CREATING}
+    tables = tables_of(target) - OURS
     if target.history.exists:
         with naming(target.name):
             heads = {head for heads in target.passes() for head in heads}
@@ -152,7 +183,7 @@ def exists(target: Target) -> bool:
 
 
 def lost(target: Target) -> Loss:
-    tables = len(tables_of(target) - {VERSIONS, TABLE, CREATING})
+    tables = len(tables_of(target) - OURS)
     if target.dialect == "sqlite":
         return Loss(target.name, tables, sum(each.stat().st_size for each in files_of(target) if each.exists()))
     with naming(target.name), target.autocommit.connect() as connection:
