@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import URL, inspect, select
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from manybase import (
     AmbiguousRoute,
@@ -16,7 +16,6 @@ from manybase import (
     ConfigurationError,
     Database,
     Databases,
-    Model,
     Session,
     TenantDirectory,
     TenantTable,
@@ -35,19 +34,23 @@ NOWHERE = "postgresql://127.0.0.1:1/crm"
 CreateAll = Callable[..., None]
 
 
-class Crm(Model, database="crm"):
+class Crm(DeclarativeBase):
     """What each tenant has for itself."""
 
 
 class Note(Crm):
+    __tablename__ = "note"
+
     id: Mapped[int] = mapped_column(primary_key=True)
 
 
-class Control(Model, database="control"):
+class Control(DeclarativeBase):
     """What all share."""
 
 
 class Customer(Control):
+    __tablename__ = "customer"
+
     slug: Mapped[str] = mapped_column(primary_key=True)
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import URL, String, create_engine, inspect, select, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from manybase import (
     AsyncSession,
     ConfigurationError,
     Database,
     Databases,
-    Model,
     Session,
     TenantDirectory,
     UnknownTenant,
@@ -26,20 +25,24 @@ from tests.sessions import SessionKind
 Body = Callable[[Session], Any]
 
 
-class Crm(Model, database="crm"):
+class Crm(DeclarativeBase):
     """What each tenant has for itself."""
 
 
 class Note(Crm):
+    __tablename__ = "note"
+
     id: Mapped[int] = mapped_column(primary_key=True)
     text: Mapped[str] = mapped_column(String(50))
 
 
-class Control(Model, database="control"):
+class Control(DeclarativeBase):
     """What all share."""
 
 
 class Plan(Control):
+    __tablename__ = "plan"
+
     id: Mapped[int] = mapped_column(primary_key=True)
 
 

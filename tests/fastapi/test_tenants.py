@@ -14,9 +14,9 @@ from fastapi import FastAPI, Header, Request
 from fastapi import Path as PathParameter
 from fastapi.testclient import TestClient
 from sqlalchemy import select
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from manybase import AsyncSession, ConfigurationError, Database, Databases, Model, Session, TenantDirectory
+from manybase import AsyncSession, ConfigurationError, Database, Databases, Session, TenantDirectory
 from manybase.budget import CONNECTIONS
 from manybase.fastapi import lifespan, session_dependency, streaming_dependency, sync_session_dependency
 from manybase.shelves import running_loop
@@ -39,20 +39,24 @@ HOSTILE = [
 ]
 
 
-class Crm(Model, database="crm"):
+class Crm(DeclarativeBase):
     """What each tenant has for itself."""
 
 
 class Note(Crm):
+    __tablename__ = "note"
+
     id: Mapped[int] = mapped_column(primary_key=True)
     text: Mapped[str]
 
 
-class Control(Model, database="control"):
+class Control(DeclarativeBase):
     """What all share."""
 
 
 class Token(Control):
+    __tablename__ = "token"
+
     secret: Mapped[str] = mapped_column(primary_key=True)
     tenant: Mapped[str]
 
