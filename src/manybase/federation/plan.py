@@ -45,7 +45,7 @@ class Plan:
     carried_outputs: set[Output] = field(default_factory=set)
     program: Any = None  # of the executor in plain Python, where it does all that is left
     beyond: str = ""  # else what it does not do
-    estimated_until: float = 0.0  # what its databases said of its fragments holds, by the clock of time.monotonic()
+    is_estimated: bool = False  # its databases have been asked what they suppose
     sendings: dict[Any, Any] = field(default_factory=dict)  # how keys get to its fragments, once that was made
     prepared: dict[Any, Any] = field(default_factory=dict)  # what fetches its fragments, once it was made
     names: dict[BindParameter[Any], str] = field(default_factory=dict)

@@ -219,14 +219,11 @@ class Staging:
 
     def estimate(self) -> bool:
         """Ask what databases suppose; whether a program that was made by then must be made again."""
-        now = time.monotonic()
-        if now < self.plan.estimated_until:
+        if self.plan.is_estimated:
             return False
-        is_first, self.plan.estimated_until = not self.plan.estimated_until, now + LASTS
-        for fragment in reduced_tables(self.plan):
-            fragment.size = self.expected(fragment)
+        self.plan.is_estimated = True
         unsure = [each for each in self.plan.fragments if each.where and not each.is_small and each.whole is None]
-        if len(unsure) < 2 or not is_first:
+        if len(unsure) < 2:
             return False
         before = in_order(self.plan.fragments)
         for fragment in unsure:
@@ -236,8 +233,17 @@ class Staging:
     def expected(self, fragment: Fragment) -> int | None:
         """How many rows its database supposes. It may have to wait for a lock even to say that."""
         part = self.part(fragment)
-        if part is None:
-            return None
+        return None if part is None else self.supposed(fragment, part)
+
+    def measure(self, fragment: Fragment) -> None:
+        """Ask how many rows a table has, where that tells whether many keys are of use. It holds for a while."""
+        now = time.monotonic()
+        if now >= fragment.sized_until and not fragment.where and fragment.whole is None and fragment.answers is None:
+            fragment.sized_until = now + LASTS
+            prepared = self.prepared(fragment, ())
+            fragment.size = self.supposed(fragment, Part(self.connection(fragment), prepared, self.given(prepared)))
+
+    def supposed(self, fragment: Fragment, part: Part) -> int | None:
         found: list[int | None] = []
 
         def ask() -> None:
@@ -298,6 +304,8 @@ class Staging:
             if sent is None:
                 continue
             keys = usable(known.keys_of(reducer.outer.position(reducer.key)), reducer.inner, dialect)
+            if keys is not None and len(keys) > FEW:
+                self.measure(fragment)
             if keys is not None and len(keys) <= sent.most and not covers(fragment, len(keys)):
                 yield sent, keys
 
@@ -438,13 +446,6 @@ def independent(fragments: Sequence[Fragment]) -> list[Fragment]:
         if not batch or (not waits and each.database not in {known.database for known in batch}):
             batch.append(each)
     return batch
-
-
-def reduced_tables(plan: Plan) -> list[Fragment]:
-    """What keys are sent for, and nothing else is said of: how many rows there are tells whether they are of use."""
-    fragments = plan.fragments if plan.program is None else plan.program.fragments
-    bare = [each for each in fragments if not each.where and each.whole is None and each.answers is None]
-    return [each for each in bare if any(not reducer.outer.is_small for reducer in each.reducers)]
 
 
 def covers(fragment: Fragment, keys: int) -> bool:
