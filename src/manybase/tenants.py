@@ -18,7 +18,7 @@ from manybase.errors import AmbiguousRoute, ConfigurationError, UnknownTenant
 
 AT = "@"  # between the name of a database and what says which part of it: "crm@acme", "crm@eu", "crm@eu.acme"
 # Whatever tenant_names= allows: nothing that means anything in SQL, in a URL or in a path gets any further.
-HARMLESS = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_-])?", re.ASCII)
+HARMLESS = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9_-])?", re.ASCII)
 LONGEST = 63  # bytes of a name in PostgreSQL, which cuts off the rest; MySQL takes 64
 SCHEMA_LESS = ("sqlite",)
 NOBODYS_NAME = "manybase-health"

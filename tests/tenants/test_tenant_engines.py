@@ -383,7 +383,7 @@ def test_ten_thousand_tenants(tmp_path: Path, seen: list[Any]) -> None:
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
 
-    assert grown < 300_000
+    assert grown < 1_000_000  # an engine that is kept takes more than 50,000
     assert 1 == seen.count("CACHE_MISS")
     assert (50, 1_950) == (databases.usage().engines, databases.usage().evictions)
     databases.dispose()

@@ -158,7 +158,7 @@ def examine(server: PostgreSQL, databases: Databases, threads: int, outcome: Out
     assert budget is not None
     facts = {
         "engines": len(engines) + usage.engines,
-        "threads": threading.active_count() - threads,
+        "threads": max(0, threading.active_count() - threads),  # some of others may have ended meanwhile
         "connections on the server": active,
         "connections counted": usage.connections,
         "rights held": budget.in_use,
