@@ -88,6 +88,7 @@ class Session(SQLAlchemySession):
         bounded = databases.budget is not None
         self._owns_ticket = ticket is None and (bounded or (database is None and len(databases) > 1))
         self._foreign: set[Connection] = set()  # connections of the caller's own: theirs to commit
+        self._binds: dict[str, Bind] = {}  # of this transaction
         super().__init__(**options)
         writes = role == "primary"
         self._is_atomic = atomic and database is None and len(databases) > 1 and not self.twophase and writes
@@ -140,7 +141,11 @@ class Session(SQLAlchemySession):
                 return federated_bind(self.databases, name)
             if self._serving is not None and self._may_connect(name):
                 return self._serving.connection(name)
-            bind = self.databases.bind(name, asyncio=self._asyncio)
+            bind = self._binds.get(name)
+            if bind is None:
+                bind = self.databases.bind(name, asyncio=self._asyncio)
+                if self.in_transaction():  # which keeps what it has taken: that engine stays open
+                    self._binds[name] = bind
             if files is not None:
                 return files.bind(self, name, bind, clause, mapper)
         elif files is not None:
@@ -338,6 +343,7 @@ def forget_transaction(session: Session, transaction: SessionTransaction) -> Non
         if session._serving is None:
             session._enlisted.forget()
         session._foreign.clear()
+        session._binds.clear()
         session._release_connections()
 
 
