@@ -202,6 +202,23 @@ def test_task_that_is_cancelled_just_after_it_was_served() -> None:
     assert {"a": 1} == asyncio.run(main())
 
 
+def test_task_that_is_served_in_time_by_a_loop_that_is_late() -> None:
+    """It has its slots: that the loop could not run meanwhile is not its fault."""
+
+    async def main() -> bool:
+        slots = Slots({"a": 1})
+        holder, patient = Ticket(slots, {"a": 1}, 5), Ticket(slots, {"a": 1}, 0.02)
+        await holder.take_async()
+        task = asyncio.create_task(patient.take_async())
+        await asyncio.sleep(0)
+        holder.release()
+        time.sleep(0.1)  # the loop hears of the slots and of the timeout at once
+        await task
+        return patient.taken
+
+    assert asyncio.run(main())
+
+
 def test_ticket_that_is_dropped() -> None:
     """Its slots come back without release()."""
     slots = Slots({"a": 1})

@@ -182,6 +182,8 @@ class Ticket:
         return self.taken or self._retired
 
     def _give_up(self, future: Future[None], error: BaseException) -> None:
+        if isinstance(error, TimeoutError) and future.done() and not future.cancelled():
+            return  # granted in time: an event loop that could not run meanwhile hears of both at once
         self._slots.withdraw(future, self._needs)
         if isinstance(error, TimeoutError):
             raise self._slots.refusal(self._needs, self._timeout) from None

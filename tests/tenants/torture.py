@@ -146,11 +146,11 @@ def in_threads(databases: Databases, asked: list[str], outcome: Outcome) -> None
     databases.dispose()
 
 
-def examine(server: PostgreSQL, databases: Databases, threads: int, outcome: Outcome) -> None:
-    """Whether anything is left after the databases were disposed."""
+def examine(server: PostgreSQL, databases: Databases, threads: int, others: set[int], outcome: Outcome) -> None:
+    """Whether anything is left after the databases were disposed; ``others`` are engines that were there before."""
     gc.collect()
     usage, budget = databases.usage(), databases.budget
-    engines = [each for each in gc.get_objects() if isinstance(each, TenantEngine)]
+    engines = engines_alive() - others
     until = time.monotonic() + 5
     with server.connect() as connection:
         while (active := connection.scalar(ACTIVE)) and time.monotonic() < until:
@@ -165,6 +165,10 @@ def examine(server: PostgreSQL, databases: Databases, threads: int, outcome: Out
         "waiting": usage.waiting,
     }
     outcome.left += [f"{what}: {number}" for what, number in facts.items() if number]
+
+
+def engines_alive() -> set[int]:
+    return {id(each) for each in gc.get_objects() if isinstance(each, TenantEngine)}
 
 
 def check_totals(server: PostgreSQL, asked: list[str], rounds: int, outcome: Outcome) -> None:
@@ -185,7 +189,7 @@ def torture(server: PostgreSQL, *, requests: int, tenants: int, connections: int
     outcomes: dict[str, Outcome] = {}
     for rounds, kind in enumerate(("tasks", "threads"), start=1):
         outcome = outcomes[kind] = Outcome()
-        before = threading.active_count()
+        before, others = threading.active_count(), engines_alive()
         with watched(server, outcome):
             driver = "postgresql+asyncpg" if kind == "tasks" else "postgresql+psycopg"
             databases = declare(url.set(drivername=driver), names, connections=connections, engines=engines)
@@ -193,7 +197,7 @@ def torture(server: PostgreSQL, *, requests: int, tenants: int, connections: int
                 asyncio.run(in_tasks(databases, asked, outcome))
             else:
                 in_threads(databases, asked, outcome)
-        examine(server, databases, before, outcome)
+        examine(server, databases, before, others, outcome)
         check_totals(server, asked, rounds, outcome)
         if outcome.most > connections:
             outcome.left.append(f"{outcome.most} connections at once, and {connections} are allowed")
