@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Dialect, Engine, ExceptionContext, create_engine, event
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, Pool, QueuePool
 
@@ -60,6 +61,19 @@ def make_async_engine(
     listen(engine.sync_engine)
     connect_with(engine.sync_engine, wrap)
     return engine
+
+
+@contextmanager
+def connected(engine: Engine) -> Iterator[Connection]:
+    """A connection of an engine, closed afterwards; whatever stands in its way is an error of SQLAlchemy's."""
+    try:
+        connection = engine.connect()
+    except (SQLAlchemyError, OSError):
+        raise
+    except Exception as error:  # asyncpg's own, where its server dies right then
+        raise OperationalError("connect", None, error, hide_parameters=True) from error
+    with connection:
+        yield connection
 
 
 def unpooled(options: Options) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Dialect, Engine, QueuePool, Table
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
@@ -20,6 +19,7 @@ from manybase.bounds import Bounds, check_limits
 from manybase.budget import Budget
 from manybase.connecting import (
     capacity,
+    connected,
     dialect_of,
     is_sqlite_file,
     listen,
@@ -400,14 +400,7 @@ class Databases:
     @contextmanager
     def beside(self, name: str, *, asyncio: bool = False) -> Iterator[Connection]:
         """A connection of that engine, closed afterwards."""
-        engine = self.aside(name, asyncio=asyncio)
-        try:
-            connection = engine.connect()
-        except (SQLAlchemyError, OSError):
-            raise
-        except Exception as error:  # asyncpg's own, where its server dies right then
-            raise OperationalError("connect", None, error, hide_parameters=True) from error
-        with connection:
+        with connected(self.aside(name, asyncio=asyncio)) as connection:
             yield connection
 
     @property

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import URL, Connection, Engine
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from manybase.connecting import make_async_engine, make_engine, unpooled
+from manybase.connecting import connected, make_async_engine, make_engine, unpooled
 from manybase.database import Database
 from manybase.engines import Databases
 
@@ -20,13 +19,7 @@ def on_server(databases: Databases, name: str, *, asyncio: bool) -> Iterator[Con
     """A connection to the server of a database, closed afterwards."""
     declared = databases[name]
     engine = engine_for(databases, server_of(declared, declared.resolve_url()), asyncio=asyncio)
-    try:
-        connection = engine.connect()
-    except (SQLAlchemyError, OSError):
-        raise
-    except Exception as error:  # asyncpg's own, where its server dies right then
-        raise OperationalError("connect", None, error, hide_parameters=True) from error
-    with connection:
+    with connected(engine) as connection:
         yield connection
 
 
