@@ -14,6 +14,7 @@ from typing import Any
 
 from manybase.errors import Overloaded
 from manybase.slots import Slots
+from manybase.tenants import AT
 
 CONNECTIONS = "connections"
 ENGINES = "engines"
@@ -51,14 +52,9 @@ class Budget(Slots):
         """Whether somebody uses an engine, so that it must not be closed."""
         return self._used[place] > 0
 
-    def request(self, needs: Any) -> Future[None]:
-        future: Future[None] = Future()
-        with self._lock:
-            self._waiting[future] = needs
-            self._since[future] = time.monotonic()
-            self._serve()
-        self._serve_dropped()
-        return future
+    def _enter(self, future: Future[None], needs: Any) -> None:
+        super()._enter(future, needs)
+        self._since[future] = time.monotonic()
 
     def _serve(self) -> None:
         self._collect_dropped()
@@ -103,7 +99,7 @@ class Budget(Slots):
         return lacking
 
     def _size(self, place: Any) -> int | None:
-        return self._sizes.get(place[0].partition("@")[0])
+        return self._sizes.get(place[0].partition(AT)[0])
 
     def _take(self, needs: Mapping[Any, int]) -> None:
         for name, count in needs.items():
@@ -122,7 +118,7 @@ class Budget(Slots):
         super().withdraw(future, needs)
 
     def refusal(self, needs: Mapping[Any, int], seconds: float) -> Overloaded:
-        names = sorted({name[0].partition("@")[0] for name in needs if name != CONNECTIONS})
+        names = sorted({name[0].partition(AT)[0] for name in needs if name != CONNECTIONS})
         return Overloaded(
             names, seconds, limits={"max_connections": self.connections, "max_tenant_engines": self.engines}
         )

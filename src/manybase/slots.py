@@ -50,10 +50,13 @@ class Slots:
         """A future that is done once the slots are taken."""
         future: Future[None] = Future()
         with self._lock:
-            self._waiting[future] = needs
+            self._enter(future, needs)
             self._serve()
         self._serve_dropped()
         return future
+
+    def _enter(self, future: Future[None], needs: Needs) -> None:
+        self._waiting[future] = needs
 
     def withdraw(self, future: Future[None], needs: Needs) -> None:
         """Leave the queue, or give back what was granted in the meantime."""
