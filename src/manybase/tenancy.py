@@ -51,21 +51,21 @@ class Tenancy:
 
     def check(self, instance: object) -> None:
         """Raise ``TenantMismatch`` for an object of another tenant; one that is nobody's becomes this one's."""
-        facts = vars(instance)
-        owner = facts.get(OWNER)
-        if owner is not None and owner != self.tenant:
-            raise TenantMismatch(type(instance).__name__, owner, str(self.tenant))
-        if owner is None and self.tenant is not None and self._is_of_tenant(instance):
-            facts[OWNER] = self.tenant
+        self._refuse_of_another(instance)
+        if OWNER not in vars(instance) and self.tenant is not None and self._is_of_tenant(instance):
+            vars(instance)[OWNER] = self.tenant
 
     def check_all(self, instance: object) -> None:
         """As ``check``, for an object that is about to be merged, and those that go with it; they stay as they are."""
         state: Any = inspect(instance)
         mapper: Mapper[Any] = state.mapper
         for each in (instance, *(one for one, *_ in mapper.cascade_iterator("merge", state))):
-            owner = vars(each).get(OWNER)
-            if owner is not None and owner != self.tenant:
-                raise TenantMismatch(type(each).__name__, owner, str(self.tenant))
+            self._refuse_of_another(each)
+
+    def _refuse_of_another(self, instance: object) -> None:
+        owner = vars(instance).get(OWNER)
+        if owner is not None and owner != self.tenant:
+            raise TenantMismatch(type(instance).__name__, owner, str(self.tenant))
 
     def _is_of_tenant(self, instance: object) -> bool:
         mapper: Any = inspect(type(instance))

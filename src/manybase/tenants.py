@@ -20,7 +20,6 @@ AT = "@"  # between the name of a database and what says which part of it: "crm@
 # Whatever tenant_names= allows: nothing that means anything in SQL, in a URL or in a path gets any further.
 HARMLESS = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9_-])?", re.ASCII)
 LONGEST = 63  # bytes of a name in PostgreSQL, which cuts off the rest; MySQL takes 64
-SCHEMA_LESS = ("sqlite",)
 NOBODYS_NAME = "manybase-health"
 
 
@@ -61,13 +60,13 @@ class Tenants:
             where = f"database {database!r} has none" if self._declared else "no database declares tenants="
             raise ConfigurationError(f"A session for a tenant was asked for, and {where}.")
         if not any(is_name(tenant, self._declared[name]) for name in names):
-            raise UnknownTenant(tenant, names, "cannot be one: tenant_names= allows no such name")
+            raise no_name(tenant, names)
 
     def place(self, database: str, tenant: str, databases: Any, *, asyncio: bool) -> Placement:
         """Where a tenant is. Raises ``UnknownTenant``, or ``DirectoryUnavailable`` where it cannot be told."""
         declared, answers = self._declared[database], self._answers[database]
         if not is_name(tenant, declared):
-            raise UnknownTenant(tenant, [database], "cannot be one: tenant_names= allows no such name")
+            raise no_name(tenant, [database])
         if (database, tenant) in self._guests:
             return self._guests[database, tenant]
         if not answers.directory.asks:
@@ -97,7 +96,7 @@ class Tenants:
 
     def ask_about_nobody(self, database: str, databases: Any, *, asyncio: bool) -> None:
         """Raise what the directory raises, if it has to ask somebody."""
-        directory = self._of(database).directory
+        directory = self.directory(database)
         if directory.asks and is_name(NOBODYS_NAME, self._declared[database]):
             directory.find(NOBODYS_NAME, databases, asyncio=asyncio)
 
@@ -119,7 +118,7 @@ class Tenants:
 
     def names(self, database: str, databases: Any, *, asyncio: bool = False) -> Iterator[tuple[str, Found]]:
         """The tenants of a database and their shards, in the order of their names, as the directory lists them."""
-        listed = self._of(database).directory.names(databases, asyncio=asyncio)
+        listed = self.directory(database).names(databases, asyncio=asyncio)
         guests = {tenant: each.shard for (name, tenant), each in self._guests.items() if name == database}
         return iter(sorted({**dict(listed), **guests}.items())) if guests else listed
 
@@ -141,7 +140,7 @@ class Tenants:
         self._of(database)
         declared = self._declared[database]
         if not is_name(tenant, declared):
-            raise UnknownTenant(tenant, [database], "cannot be one: tenant_names= allows no such name")
+            raise no_name(tenant, [database])
         return self._guests.get((database, tenant)) or placed(declared, tenant, shard)
 
     def declaration(self, name: str) -> Database | None:
@@ -218,6 +217,10 @@ def url_of(url: URL, tenant: str) -> URL:
         raise too_long(tenant, str(url.database))
     changed: Mapping[str, Any] = {"database": database, "host": host}
     return url.set(**{name: value for name, value in changed.items() if value is not None})
+
+
+def no_name(tenant: object, databases: Sequence[str]) -> UnknownTenant:
+    return UnknownTenant(tenant, databases, "cannot be one: tenant_names= allows no such name")
 
 
 def too_long(tenant: str, where: str) -> UnknownTenant:
