@@ -139,6 +139,10 @@ class Databases:
         self._async_prepared_slots: WeakKeyDictionary[aio.AbstractEventLoop, Slots] = WeakKeyDictionary()
         self._takeover: Takeover | None = None
         self._dispose_afterwards = False
+        # What every session asks, and what never changes.
+        self.has_several = len(databases) > 1
+        self.has_tenants = bool(self.tenants)
+        self.is_bounded = self._bounds.budget is not None
         reset_after_fork(self)
 
     def __repr__(self) -> str:
@@ -365,6 +369,8 @@ class Databases:
         of a ``tenant``. Raises ``UnknownTenant``."""
         needs = needs or self._one_of_each
         ticket = Ticket(self.slots(asyncio=asyncio), needs, self.pool_timeout)
+        if not self.is_bounded:
+            return ticket
         places = self._places_of(tenant, needs, asyncio=asyncio) if tenant is not None else ()
         return self._bounds.ticket(ticket, needs, places)
 

@@ -57,7 +57,8 @@ class Enlisted:
                 self._listen(self._files.main)
                 return
         self.connections[name] = connection
-        if self._begin_as_xa(name, connection) or name in self._databases.replicas:
+        begins_as_xa = connection.dialect.name in MYSQL and self._begin_as_xa(name, connection)
+        if begins_as_xa or name in self._databases.replicas:
             self._listen(connection)
         if len(self.connections) > 1:
             for each in self.connections.values():
@@ -86,7 +87,7 @@ class Enlisted:
 
     def _begin_as_xa(self, name: str, connection: Connection) -> bool:
         """Where another database may have to be the coordinator: later it is too late."""
-        if not self._atomic or connection.dialect.name not in MYSQL or self._databases.is_taken_over:
+        if not self._atomic or self._databases.is_taken_over:
             return False
         if name not in self._databases or not begins_as_xa(self._databases, name, asyncio=self._asyncio):
             return False

@@ -73,29 +73,31 @@ class Session(SQLAlchemySession):
     ) -> None:
         if not isinstance(databases, Databases) or bind is not None or options.get("binds"):
             raise ConfigurationError(DECLARED_ONLY)
-        databases.load()
+        if not databases.ownership.loaded:
+            databases.load()
         self.databases = databases
         self.has_committed = False  # a transaction of this session, at any time
-        check_role(role, after)
+        if after is not None and not isinstance(after, Position):
+            raise ConfigurationError("after= takes a Position: session.position, or Position.parse(text).")
         if tenant is not None:
             databases.tenants.check(tenant, database)
         if database is not None and database not in databases.names:  # a part of one, such as "crm@acme", neither
             raise UnknownDatabase(database, databases.names)
         self.scope = scope_of(database, atomic, role, tenant)
         self._asyncio = asyncio
-        self._tenancy = Tenancy(databases, tenant, asyncio=asyncio) if databases.tenants else None
+        self._tenancy = Tenancy(databases, tenant, asyncio=asyncio) if databases.has_tenants else None
         self._ticket = ticket
-        bounded = databases.budget is not None
-        self._owns_ticket = ticket is None and (bounded or (database is None and len(databases) > 1))
+        several = database is None and databases.has_several
+        self._owns_ticket = ticket is None and (several or databases.is_bounded)
         self._foreign: set[Connection] = set()  # connections of the caller's own: theirs to commit
         self._binds: dict[str, Bind] = {}  # of this transaction
         super().__init__(**options)
         writes = role == "primary"
-        self._is_atomic = atomic and database is None and len(databases) > 1 and not self.twophase and writes
+        self._is_atomic = atomic and several and not self.twophase and writes
         self._files = Files(databases, asyncio=asyncio) if self._is_atomic and databases.files else None
         self._enlisted = Enlisted(databases, self._files, atomic=self._is_atomic, asyncio=asyncio)
-        self._enlisted.position = after or NOWHERE
-        self._serving = None if writes else Serving(databases, after, asyncio=asyncio)
+        self._enlisted.position = NOWHERE if after is None else after
+        self._serving = None if writes else Serving(databases, self._enlisted.position, asyncio=asyncio)
 
     @property
     def position(self) -> Position:
@@ -349,14 +351,13 @@ def forget_transaction(session: Session, transaction: SessionTransaction) -> Non
 
 @lru_cache(maxsize=100)
 def scope_of(database: str | None, atomic: bool, role: Role, tenant: str | None) -> Scope:
+    check_role(role)
     return Scope(database, atomic, role, tenant)
 
 
-def check_role(role: str, after: object) -> None:
+def check_role(role: str) -> None:
     if role not in ROLES:
         raise ConfigurationError(f"role is one of {', '.join(map(repr, ROLES))}.")
-    if after is not None and not isinstance(after, Position):
-        raise ConfigurationError("after= takes a Position: session.position, or Position.parse(text).")
 
 
 def named_by(clause: Any) -> str | None:

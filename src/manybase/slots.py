@@ -39,11 +39,13 @@ class Slots:
 
     def try_take(self, needs: Needs) -> bool:
         with self._lock:
-            self._collect_dropped()
+            if self._dropped:
+                self._collect_dropped()
             taken = not (self._waiting or self._lacking(needs))
             if taken:
                 self._take(needs)
-        self._serve_dropped()
+        if self._dropped:
+            self._serve_dropped()
         return taken
 
     def request(self, needs: Needs) -> Future[None]:
@@ -69,8 +71,10 @@ class Slots:
     def release(self, needs: Needs) -> None:
         with self._lock:
             self._give_back(needs)
-            self._serve()
-        self._serve_dropped()
+            if self._waiting or self._dropped:
+                self._serve()
+        if self._dropped:
+            self._serve_dropped()
 
     def drop(self, needs: Needs) -> None:
         """Give back from a finalizer, which may run while this very thread holds the lock: never wait for it."""
@@ -117,12 +121,12 @@ class Slots:
     def _take(self, needs: Needs) -> None:
         for name, count in needs.items():
             if name in self._free:
-                self._free[name] -= min(count, self._capacity[name])
+                self._free[name] -= count if count <= self._capacity[name] else self._capacity[name]
 
     def _give_back(self, needs: Needs) -> None:
         for name, count in needs.items():
             if name in self._free:
-                self._free[name] += min(count, self._capacity[name])
+                self._free[name] += count if count <= self._capacity[name] else self._capacity[name]
 
 
 class Ticket:

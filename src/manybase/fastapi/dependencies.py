@@ -105,7 +105,7 @@ class Chosen:
         choose = database if callable(database) else None
         if callable(role):
             return cls(choose, "primary", role, tenant)
-        check_role(role, None)
+        check_role(role)
         return cls(choose, role, None, tenant)
 
 
