@@ -37,7 +37,7 @@ HOMES = {
     "duckdb": "federation.duckdb.root",
     "typer": "cli",
     "rich": "cli drawing",
-    "psycopg": "packets",
+    "psycopg": "packets replication.parting",
     "opentelemetry": "telemetry",
     "prometheus_client": "telemetry",
     "pytest": "testing",

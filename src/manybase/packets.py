@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Dialect
 from sqlalchemy.util import await_only
 
 PSYCOPG = ("psycopg", "psycopg_async")
@@ -24,8 +24,8 @@ class Answer:
         return self.rows[0] if self.rows else None
 
 
-def can_send(connection: Connection) -> bool:
-    return connection.dialect.driver in PSYCOPG
+def can_send(dialect: Dialect) -> bool:
+    return dialect.driver in PSYCOPG
 
 
 def send(connection: Connection, sql: str) -> list[Answer]:

@@ -22,6 +22,7 @@ TRY_AGAIN = 1.0  # seconds after which it is tried again whether waiting pays
 SAMPLE_EVERY = 0.2
 
 State = Literal["unknown", "ok", "lagging", "paused", "disconnected", "promoted", "stranger", "down"]
+SERVING = ("ok", "unknown")
 Served = Literal["replica", "not replayed", "pinned", "no replica"]
 
 
@@ -50,6 +51,8 @@ class Replica:
 
     name: str
     weight: float = 1.0
+    is_theirs: bool = False
+    """Its engine is the program's own, which may use it for whatever it likes."""
     state: State = "unknown"
     in_use: int = 0
     lag_seconds: float | None = None
@@ -70,7 +73,7 @@ class Replica:
 
     @property
     def serves(self) -> bool:
-        return self.state in ("ok", "unknown")
+        return self.state in SERVING
 
     def load(self, now: float) -> float:
         """How busy it is for its weight; one that is back counts as busier at first, so that not all rush to it."""
@@ -218,7 +221,10 @@ class ReplicaSet:
         self.max_lag = database.max_lag
         self.fallback = database.fallback
         self.log = PrimaryLog(database.max_lag)
-        self.replicas = [Replica(f"{database.name}/{n}", each.weight) for n, each in enumerate(database.replicas, 1)]
+        self.replicas = [
+            Replica(f"{database.name}/{number}", each.weight, is_theirs=each.engine is not None)
+            for number, each in enumerate(database.replicas, 1)
+        ]
         self.served: Counter[Served] = Counter()
 
     def __iter__(self) -> Iterator[Replica]:
@@ -236,7 +242,7 @@ class ReplicaSet:
 
         Once one has been waited for in vain, only those do.
         """
-        candidates = [each for each in self.replicas if each.serves and each not in without]
+        candidates = [each for each in self.replicas if each.state in SERVING and each not in without]
         if not without and len(candidates) == 1:
             return candidates[0]
         if point is not None:
@@ -252,7 +258,7 @@ class ReplicaSet:
     def take_due(self, now: float) -> Replica | None:
         """One that is out and may be back, to be looked at; nobody else gets it meanwhile."""
         for each in self.replicas:
-            if not each.serves and now >= each.due:
+            if each.state not in SERVING and now >= each.due:
                 each.due = now + AT_MOST
                 return each
         return None
@@ -287,6 +293,9 @@ class ReplicaSets(Mapping[str, ReplicaSet]):
 
     def __getitem__(self, name: str) -> ReplicaSet:
         return self._sets[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._sets
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._sets)

@@ -16,10 +16,11 @@ from manybase.concurrency import Uninterrupted
 from manybase.engines import Databases
 from manybase.errors import NoReplica, ReadOnlyError
 from manybase.looking import look_beside
-from manybase.position import NOWHERE, OnPrimary, Point, Position
+from manybase.position import OnPrimary, Point, Position
 from manybase.reading import REPLICA, may_write, refusing
 from manybase.replicas import LOOK_EVERY, Replica, ReplicaSet
 from manybase.replication import postgresql
+from manybase.replication.silence import is_gone, tells_when_gone
 from manybase.wire import is_over, sqlstate, wrapped
 
 LOOK_TIMEOUT = 2.0  # seconds that a session may spend on a replica that is out, to see whether it is back
@@ -36,8 +37,8 @@ class Serving:
     One that it has given serves until the transaction ends. They are read only on the server.
     """
 
-    def __init__(self, databases: Databases, after: Position | None, *, asyncio: bool) -> None:
-        self.after = after or NOWHERE
+    def __init__(self, databases: Databases, after: Position, *, asyncio: bool) -> None:
+        self.after = after
         self._databases = databases
         self._asyncio = asyncio
         self._connections: dict[str, Connection] = {}
@@ -86,11 +87,13 @@ class Serving:
         for replica in in_use:
             replica.in_use -= 1
         for connection in connections.values():
-            if not connection.closed:
+            if connection.closed:
+                continue
+            if connection.dialect.name == "sqlite":  # elsewhere it ends with the transaction, or SQLAlchemy does it
                 replication.end_read_only(connection)
-                if connection in begun and not connection.in_transaction():
-                    is_over(connection)  # the pool need not roll back once more
-                connection.close()
+            if connection in begun and not connection.in_transaction():
+                is_over(connection)  # the pool need not roll back once more
+            connection.close()
 
     def begin(self, connection: Connection, *, hooked: bool) -> None:
         """A connection of this session has begun. ``hooked``: somebody else has got hold of it, and may write."""
@@ -106,13 +109,14 @@ class Serving:
 
     def _of_replica(self, name: str) -> Connection | None:
         """None where the primary is to serve. Raises ``NoReplica`` where it is not to, and nobody else can."""
-        replicas, point = self._databases.replicas[name], self.after.get(name)
+        replicas, point = self._databases.replicas[name], self.after.points.get(name)
         if point is not None and point.is_in(None):
             point = None
         if isinstance(point, OnPrimary):
             replicas.served["pinned"] += 1
             return None
-        self._look_at_one_that_is_out(replicas)
+        if not self._databases.replicas.watched and (out := replicas.take_due(time.monotonic())) is not None:
+            self._look_at(out, replicas)
         tried: list[Replica] = []
         while (replica := replicas.choose(point, tried)) is not None:
             tried.append(replica)
@@ -149,14 +153,14 @@ class Serving:
         bind: Any = self._databases.bind(replica.name, asyncio=self._asyncio)
         try:
             connection: Connection = bind.connect()
-            while CHECKED in connection.info and replication.is_gone(connection):
+            while CHECKED in (info := connection.info) and is_gone(connection, info):
                 connection.invalidate()  # the pool may have more of them; the first new one tells how the server is
                 connection.close()
                 connection = bind.connect()
         except GONE:
             replica.note_failure(time.monotonic())
             return None
-        if self._databases.declaration(replica.name).engine is not None:  # others may use it for what they like
+        if replica.is_theirs:
             replication.begin_read_only(connection)
         return connection
 
@@ -195,17 +199,13 @@ class Serving:
         else:
             time.sleep(seconds)
 
-    def _look_at_one_that_is_out(self, replicas: ReplicaSet) -> None:
-        """Where no background task does that, the sessions do, one of them now and then."""
-        if self._databases.replicas.watched:
-            return
-        replica = replicas.take_due(time.monotonic())
-        if replica is not None:
-            steps = Uninterrupted(asyncio=self._asyncio)
-            look = partial(look_beside, self._databases, replicas, replica, asyncio=self._asyncio)
-            steps.run([look], LOOK_TIMEOUT)
-            if steps.interruption is not None:
-                raise steps.interruption
+    def _look_at(self, replica: Replica, replicas: ReplicaSet) -> None:
+        """At one that is out. Where no background task does that, the sessions do, one of them now and then."""
+        steps = Uninterrupted(asyncio=self._asyncio)
+        look = partial(look_beside, self._databases, replicas, replica, asyncio=self._asyncio)
+        steps.run([look], LOOK_TIMEOUT)
+        if steps.interruption is not None:
+            raise steps.interruption
 
 
 def give_back(connection: Connection) -> None:
@@ -228,7 +228,7 @@ def knows(connection: Connection, replica: Replica, point: Point | None) -> bool
         return False
     if point is not None and not point.is_in(replica.replayed.get(instance[0])):
         return False
-    return now - info.get(CHECKED, 0.0) <= LOOK_EVERY or replication.tells_when_gone(connection)
+    return now - info.get(CHECKED, 0.0) <= LOOK_EVERY or tells_when_gone(connection)
 
 
 class Check:
@@ -320,7 +320,7 @@ class Check:
     def _end_question(self) -> None:
         """Where the driver has begun a transaction for the question whose snapshot is too old, it is ended."""
         level = self.connection.get_execution_options().get("isolation_level") or self._declared_level()
-        if not packets.can_send(self.connection) and replication.has_early_snapshot(self.connection, level):
+        if not packets.can_send(self.connection.dialect) and replication.has_early_snapshot(self.connection, level):
             self.connection.dialect.do_rollback(self.connection.connection)
 
     def _declared_level(self) -> str | None:

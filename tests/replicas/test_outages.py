@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from manybase import Database, Databases, NoReplica, Position, Replica, Session, replication
+from manybase import Database, Databases, NoReplica, Position, Replica, Session
+from manybase.replication.silence import is_gone
 from manybase.serving import Serving
 from manybase.watching import watching
 from tests.replicas.counters import (
@@ -131,8 +132,8 @@ def test_connection_that_is_there(on_postgresql: Pair[Streaming]) -> None:
         turned = asyncio.Event()
         async with engine.connect() as connection:
             asyncio.get_running_loop().call_soon(turned.set)
-            is_gone = await connection.run_sync(replication.is_gone)
-            found = is_gone, turned.is_set()
+            gone = await connection.run_sync(lambda sync: is_gone(sync, sync.info))
+            found = gone, turned.is_set()
         await engine.dispose()
         return found
 

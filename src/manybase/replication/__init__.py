@@ -5,8 +5,6 @@ All of it below SQLAlchemy's idea of a transaction: some of it is asked after th
 
 from __future__ import annotations
 
-import asyncio
-import select
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -28,7 +26,7 @@ INSTANCE = "manybase.instance"
 
 def commit_and_tell(connection: Connection) -> Point | None:
     """COMMIT, and where the log stands then; in one round trip where the driver can. The errors are those of COMMIT."""
-    if connection.dialect.name == "postgresql" and packets.can_send(connection):
+    if connection.dialect.name == "postgresql" and packets.can_send(connection.dialect):
         return commit_in_packet(connection)
     if tracking.TRACKS in connection.info:
         return tracking.commit(connection) or tell(connection)
@@ -130,7 +128,7 @@ def wait_on_server(connection: Connection, point: Point, seconds: float) -> bool
 
 def ask(connection: Connection, sql: str) -> Any:
     """The row that answers, below SQLAlchemy; the driver may have begun a transaction for it."""
-    if packets.can_send(connection):
+    if packets.can_send(connection.dialect):
         (answer,) = packets.send(connection, sql)
         if answer.error is not None:
             raise answer.error
@@ -166,51 +164,9 @@ def alone(connection: Connection, sql: str) -> Any:
         finally:
             driver.autocommit = False
     row = ask(connection, sql)
-    if connection.dialect.name not in MYSQL and not packets.can_send(connection):
+    if connection.dialect.name not in MYSQL and not packets.can_send(connection.dialect):
         connection.dialect.do_rollback(connection.connection)
     return row
-
-
-def tells_when_gone(connection: Connection) -> bool:
-    """Whether ``is_gone`` is to be relied on."""
-    return connection.dialect.driver in ("asyncpg", "psycopg", "psycopg_async", "psycopg2")
-
-
-def is_gone(connection: Connection) -> bool:
-    """Whether a connection that was idle is closed by now, as far as that shows without asking the server."""
-    driver: Any = connection.connection.driver_connection
-    if connection.dialect.driver == "asyncpg":
-        if seems_open(driver):
-            return False
-        for _ in range(4):  # the event loop has yet to read its last words, that it is closed, and to say so
-            await_only(asyncio.sleep(0))
-        return bool(driver.is_closed())
-    if not tells_when_gone(connection):
-        return False
-    try:
-        return has_something_to_say(driver.fileno())
-    except (OSError, connection.dialect.loaded_dbapi.Error):  # it is closed on this side
-        return True
-
-
-def seems_open(driver: Any) -> bool:
-    # Private: Connection._transport (asyncpg 0.32); without it the event loop turns each time, which takes longer than
-    # all else that is known about a replica. test_outages.py fails when it changes.
-    transport = getattr(driver, "_transport", None)
-    connected = None if transport is None or transport.is_closing() else transport.get_extra_info("socket")
-    try:
-        return connected is not None and not has_something_to_say(connected.fileno())
-    except (OSError, ValueError):  # it is being closed
-        return False
-
-
-def has_something_to_say(fileno: int) -> bool:
-    """A server does not speak first, but to say goodbye."""
-    if not hasattr(select, "poll"):  # Windows; elsewhere select() knows no numbers above 1023
-        return bool(select.select([fileno], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(fileno, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def is_mariadb(connection: Connection) -> bool:
@@ -224,6 +180,10 @@ def read_only(engine: Engine, *, theirs: bool) -> None:
     dialect: Any = engine.dialect
     if dialect.name == "postgresql":
         event.listen(engine, "connect", lambda connection, _: dialect.set_readonly(connection, True))
+        if dialect.driver in packets.PSYCOPG:
+            from manybase.replication.parting import part_early
+
+            part_early(engine)
     elif dialect.name in MYSQL:
         event.listen(engine, "connect", lambda connection, _: run_on(connection, "SET SESSION TRANSACTION READ ONLY"))
     elif dialect.name == "sqlite":
@@ -242,8 +202,8 @@ def begin_read_only(connection: Connection) -> None:
 
 
 def end_read_only(connection: Connection) -> None:
-    """Before the connection goes back to its pool. Elsewhere it ends with the transaction, or SQLAlchemy does it."""
-    if connection.dialect.name == "sqlite" and not connection.closed and not connection.invalidated:
+    """Before the connection of a SQLite file goes back to its pool."""
+    if not connection.invalidated:
         with suppress(connection.dialect.loaded_dbapi.Error):
             run_on(connection.connection, "PRAGMA query_only = 0")
 
@@ -261,7 +221,7 @@ def begin_statement(connection: Connection, *, read_only: bool = True) -> str | 
 
     In REPEATABLE READ the question's own snapshot, which is older than its answer, would be that of the transaction.
     """
-    if not packets.can_send(connection) or connection.dialect.name != "postgresql":
+    if not packets.can_send(connection.dialect) or connection.dialect.name != "postgresql":
         return None
     driver: Any = connection.connection.driver_connection
     level = driver.isolation_level
