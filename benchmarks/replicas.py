@@ -102,6 +102,8 @@ class Sync(Bench):
             session.commit()
             self.position: Position = session.position
         self.servers.wait()
+        with self.after(known=True) as session:
+            session.execute(ONE)  # from now on it is known
 
     async def end(self) -> None:
         for each in (self.with_replica, self.without, self.primary, self.replica):
@@ -154,6 +156,8 @@ class Async(Bench):
             await session.commit()
             self.position: Position = session.position
         await asyncio.to_thread(self.servers.wait)
+        async with self.after(known=True) as session:
+            await session.execute(ONE)  # from now on it is known
 
     async def end(self) -> None:
         for databases in (self.with_replica, self.without):
