@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+import datetime
+import decimal
 from collections.abc import Sequence
+from sys import getsizeof
 from typing import Any
 from uuid import UUID
 
 SAMPLE = 20
 SLOT = 8  # of a list, which a row is in
+PLAIN = frozenset({type(None), bool, int, float, str, bytes, decimal.Decimal, datetime.datetime, datetime.date})
 GRAIN = 16  # what memory is handed out in
 
 
@@ -17,12 +20,21 @@ def estimated_size(rows: Sequence[tuple[Any, ...]]) -> int:
     if not rows:
         return 0
     sample = rows[:: max(1, len(rows) // SAMPLE)]
-    return sum(SLOT + size_of(row) for row in sample) * len(rows) // len(sample)
+    total = 0
+    for row in sample:
+        total += SLOT + in_grains(getsizeof(row))
+        for value in row:
+            total += in_grains(getsizeof(value)) if type(value) in PLAIN else size_of(value)
+    return total * len(rows) // len(sample)
+
+
+def in_grains(size: int) -> int:
+    return -(-size // GRAIN) * GRAIN
 
 
 def size_of(value: Any) -> int:
     """With all that is in it: JSON and arrays are lists and dictionaries."""
-    own = -(-sys.getsizeof(value) // GRAIN) * GRAIN
+    own = in_grains(getsizeof(value))
     if isinstance(value, (tuple, list, set, frozenset)):
         return own + sum(map(size_of, value))
     if isinstance(value, dict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
@@ -13,7 +13,17 @@ from manybase.federation.fragments import Fragment
 from manybase.federation.python.dense import Dense, dense_statement
 from manybase.federation.python.evaluating import Evaluate, Row, Value
 from manybase.federation.python.grouping import Aggregate, Bound, grouped, in_order
-from manybase.federation.python.joining import Index, Keys, crossed, inner, inner_swapped, key_of, left, matched
+from manybase.federation.python.joining import (
+    Index,
+    Keys,
+    crossed,
+    inner,
+    inner_swapped,
+    key_of,
+    left,
+    matched,
+    picking,
+)
 from manybase.federation.reading import Rows
 
 if TYPE_CHECKING:
@@ -93,14 +103,21 @@ class Join(Step):
     def width(self) -> int:
         return self.source.width + self.other.width
 
-    def chunks(self, run: Run) -> Iterator[Rows]:
+    def chunks(self, run: Run, picked: Sequence[int] | None = None) -> Iterator[Rows]:
+        """``picked``: the positions of those values that are of use. Only where ``can_pick``."""
         accept = accepting(self.conditions, run)
         if not self.outer and self.keys.left and not run.keeps_order and isinstance(self.source, Fetch):
-            swapped = self.swapped(run)
+            swapped = self.swapped(run, picked)
             if swapped is not None:
                 yield swapped if accept is None else [row for row in swapped if accept(row)]
                 return
         others, index, get = indexed(self.other, self.keys, run)
+        if picked is not None and index is not None and get is not None:
+            pick = picking(picked, self.source.width, only=index.only is not None, swapped=False)
+            find = index.all.get if index.only is None else index.only.get
+            for chunk in self.source.chunks(run):
+                yield pick(chunk, get, find)
+            return
         width = self.other.width
         for chunk in self.source.chunks(run):
             if self.outer:
@@ -109,7 +126,11 @@ class Join(Step):
             joined = crossed(chunk, others) if index is None or get is None else inner(chunk, get, index)
             yield joined if accept is None else [row for row in joined if accept(row)]
 
-    def swapped(self, run: Run) -> Rows | None:
+    @property
+    def can_pick(self) -> bool:
+        return bool(self.keys.left) and not self.outer and not self.conditions
+
+    def swapped(self, run: Run, picked: Sequence[int] | None) -> Rows | None:
         """The same rows, where those of ``source`` are fewer and have keys of their own: then they are looked up."""
         assert isinstance(self.source, Fetch)
         fetched = run.staging.fetched.get(self.source.fragment)
@@ -119,7 +140,10 @@ class Join(Step):
         if len(fetched.rows) >= len(others):
             return None
         index = Index(fetched.rows, key_of(self.keys.left, run.values))
-        return None if index.only is None else inner_swapped(index, others, key_of(self.keys.right, run.values))
+        get = key_of(self.keys.right, run.values)
+        if index.only is None or picked is None:
+            return None if index.only is None else inner_swapped(index, others, get)
+        return picking(picked, self.source.width, only=True, swapped=True)(others, get, index.only.get)
 
 
 @dataclass
@@ -181,6 +205,10 @@ class Project(Step):
         return len(self.columns)
 
     def chunks(self, run: Run) -> Iterator[Rows]:
+        source, positions = self.source, [each.position for each in self.columns]
+        if isinstance(source, Join) and source.can_pick and None not in positions:
+            yield from source.chunks(run, [each for each in positions if each is not None])
+            return
         make = projecting(self.columns, self.source.width, run)
         for chunk in self.source.chunks(run):
             yield chunk if make is None else make(chunk)
