@@ -1,6 +1,8 @@
 """A select over two servers in a session: what SQLite files cannot show."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, NullPool, create_engine, func, select
+from sqlalchemy import URL, NullPool, create_engine, event, func, select
 from sqlalchemy.exc import DBAPIError
 
 from manybase import AsyncSession, Databases, Federation, FederationLimit, Session
@@ -118,6 +120,54 @@ def test_timeout_while_a_server_keeps_the_rows_back(servers: Databases) -> None:
         return len(rows(session))
 
     assert 2 == Sync().run(servers, body)
+
+
+def test_transactions_begin_together(servers: Databases, session_kind: SessionKind) -> None:
+    """When the first fragment runs, the other database has answered to its BEGIN; with psycopg, that is."""
+    found: list[tuple[str, str]] = []
+
+    def body(session: Session) -> int:
+        session.add(ann())
+        session.commit()
+        engine: Any = session.databases.bind("shop", asyncio=session._asyncio)
+        event.listen(engine, "before_cursor_execute", lambda *_: found.append((driver, status(session))))
+        driver = engine.dialect.driver
+        return len(rows(session))
+
+    def status(session: Session) -> str:
+        other = session.connection(bind_arguments={"database": "analytics"}).connection.driver_connection
+        info = getattr(other, "info", None)
+        return info.transaction_status.name if hasattr(info, "transaction_status") else "IDLE"
+
+    assert 2 == session_kind.run(servers, body)
+    assert {(driver, "INTRANS" if driver.startswith("psycopg") else "IDLE") for driver, _ in found} == {*found}
+
+
+@pytest.mark.parametrize("name", ["shop", "analytics"])
+def test_backend_that_does_not_answer(servers: Databases, name: str) -> None:
+    """Not even to BEGIN: the statement ends at its deadline, and the connection to the other one is as it was."""
+    patience: Any = {"execution_options": {"federation": Federation(timeout=1)}}
+    pid_of_backend = select(func.pg_backend_pid())
+
+    def body(session: Session) -> list[int]:
+        session.add(ann())
+        session.commit()
+        before = len(rows(session))
+        other = {"database": "analytics" if name == "shop" else "shop"}
+        kept = session.scalar(pid_of_backend, bind_arguments=other)
+        pid = session.scalar(pid_of_backend, bind_arguments={"database": name})
+        session.rollback()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(FederationLimit, match="timeout=1"):
+                session.execute(JOINED, **patience)
+            session.rollback()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert kept == session.scalar(pid_of_backend, bind_arguments=other)
+        return [before, len(rows(session))]
+
+    assert [2, 2] == Sync().run(servers, body)
 
 
 def test_server_that_ends_the_connection(run: Run) -> None:

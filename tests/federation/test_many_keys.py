@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, func, insert, select
+from sqlalchemy import URL, func, insert, or_, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from manybase import Database, Databases, Session
@@ -183,3 +183,44 @@ def test_groups_of_a_whole_table(run: Run) -> None:
     teams = {team: [n for n in active if n % 3 == place] for place, team in enumerate((1, 2, None))}
     expected = [(team, sum(numbers), len(numbers)) for team, numbers in teams.items()]
     assert [sorted(expected, key=repr), True] == run(body)
+
+
+NUMBERED = [
+    pytest.param(User.team.is_not(None), "BETWEEN", lambda number: number % 3 != 2, id="most of them"),
+    pytest.param(
+        or_(User.id <= 600, User.id > 2_400), "sent", lambda number: not 600 < number <= 2_400, id="far apart"
+    ),
+]
+
+
+@pytest.mark.parametrize(("condition", "said", "is_meant"), NUMBERED)
+def test_groups_of_some_keys(run: Run, condition: Any, said: str, is_meant: Callable[[int], bool]) -> None:
+    """Of numbers that are close together the least and the most are sent; what is between them does no harm."""
+
+    def body(session: Session) -> list[Any]:
+        saved(session)
+        statement = select(func.sum(Visit.clicks), func.count()).join(User, Visit.user_id == User.id).where(condition)
+        (total, count) = session.execute(statement).one()
+        sql = analyzed(session, statement)[1]["sql"]
+        scans = session.get_bind(Visit).dialect.name != "postgresql"
+        return [int(total), count, said in sql if scans else True]
+
+    meant = [number for number in range(1, USERS + 1) if number not in WITHOUT and is_meant(number)]
+    assert [sum(meant), len(meant), True] == run(body)
+
+
+def test_few_rows_once_more(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What brought few rows is had at once the next time, and in parts again where it has become more."""
+    monkeypatch.setattr("manybase.federation.staging.AT_MOST", 5)
+
+    def body(session: Session) -> list[Any]:
+        saved(session)
+        statement = select(User.id, Visit.clicks).join(Visit, Visit.user_id == User.id).where(User.team < 2)
+        return [
+            sorted(map(tuple, session.execute(statement.where(User.id < most)))) for most in (10, 10, USERS, 10, 10)
+        ]
+
+    def expected(most: int) -> list[tuple[int, int]]:
+        return [(number, number) for number in range(1, most) if number % 3 == 0 and number not in WITHOUT]
+
+    assert [expected(most) for most in (10, 10, USERS, 10, 10)] == run(body)

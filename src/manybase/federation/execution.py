@@ -14,10 +14,9 @@ from manybase.federation.absent import filled, is_own
 from manybase.federation.limits import Federation
 from manybase.federation.measuring import Measured
 from manybase.federation.reading import Rows
-from manybase.federation.staging import Staging
+from manybase.federation.staging import Staging, dialect_of
 
 if TYPE_CHECKING:
-    from manybase.engines import Bind
     from manybase.session import Session
 
 EXECUTORS = ("python", "duckdb")
@@ -43,6 +42,7 @@ class Execution:
     def run(self, sql: str, parameters: Any) -> list[Any]:
         """Start; what a cursor describes its columns with."""
         with self.measured.working():
+            self.staging.begin()
             if self.staging.estimate():
                 self.compiled.program_again()
                 self.plan.prepared.clear()  # it may use more columns
@@ -99,9 +99,3 @@ def choose(plan: Any, asked: str | None) -> tuple[str, str]:
             plan.beyond, "the executor in plain Python, which was asked for, does not do it", "Leave the choice open."
         )
     return "duckdb", plan.beyond
-
-
-def dialect_of(session: Session, database: str) -> Dialect:
-    """What a database of this session speaks. Nothing connects."""
-    bind: Bind = session.databases.bind(session._place(database), asyncio=session._asyncio)
-    return bind.dialect

@@ -16,14 +16,14 @@ from sqlalchemy.orm import ORMExecuteState, Query
 from manybase.errors import FederationError
 from manybase.federation.binding import federated_bind
 from manybase.federation.duckdb.root import imported
-from manybase.federation.execution import Execution, choose, dialect_of
+from manybase.federation.execution import Execution, choose
 from manybase.federation.explanation import ExplainedFragment, Explanation
 from manybase.federation.fragments import Fragment
 from manybase.federation.keys import Sending
 from manybase.federation.measuring import Taken, rounded, taken
 from manybase.federation.plan import Plan
 from manybase.federation.python.wording import steps
-from manybase.federation.staging import in_order, prepare, sending_to
+from manybase.federation.staging import dialect_of, in_order, prepare, sending_to
 from manybase.routing import Across
 
 Session: TypeAlias = Any  # ours, which is above
@@ -142,7 +142,7 @@ def planned(session: Session, plan: Plan, executor: str) -> Iterator[ExplainedFr
         dialect = dialect_of(session, fragment.database)
         reduced = dict(reducing(plan, fragment, known, dialect))
         first = top is not None and fragment is top.fragment
-        statement = prepare(plan, fragment, tuple(reduced), first=first).statement
+        statement = prepare(plan, fragment, tuple((each, "keys") for each in reduced), first=first).statement
         yield ExplainedFragment(
             name=fragment.name,
             database=fragment.database,

@@ -60,6 +60,7 @@ class Fragment:
     estimate: int | None = None  # of its rows, where its database was asked
     size: int | None = None  # of its table, where nothing is said of it but whose keys it must have
     sized_until: float = 0.0  # how long that holds, by the clock of time.monotonic()
+    was_modest: bool = False  # the last time, its rows were so few that a driver may have them all at once
     grouping: int = 0  # so many first outputs are what its rows are grouped by
     asked: Reducer | None = None  # all that is wanted to know is which of its keys have a match
     few_missing: bool = False  # and most of them should
@@ -80,6 +81,12 @@ class Fragment:
             if is_column(side) and isinstance(other, BindParameter)
         }
         return len(self.sources) == 1 and any(key <= equal for key in keys_of(self.sources[0]))
+
+    @cached_property
+    def unique(self) -> set[str]:
+        """The columns of its only table of which each value is in one row at most."""
+        keys = keys_of(self.sources[0]) if len(self.sources) == 1 else []
+        return {name for key in keys if len(key) == 1 for name in key}
 
     @property
     def name(self) -> str:

@@ -8,7 +8,7 @@ import json
 import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import (
     ARRAY,
@@ -41,6 +41,9 @@ from manybase.packets import PSYCOPG
 
 LISTED = 1_000  # keys that are sent as a list of parameters; beyond, only where one parameter can hold them all
 LEAST, MOST = -(2**63), 2**63 - 1  # of BIGINT
+DENSE = 2  # numbers from the least key to the most, for each key: beyond, what is between them is no key too often
+LEAST_KEY, MOST_KEY = "least_of_", "most_of_"  # what the names of parameters begin with
+Way: TypeAlias = Literal["keys", "scan", "between"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,7 +51,8 @@ class Sending:
     """``condition`` is true where ``inner`` equals one of the keys: the parameter ``name``, as ``pack`` makes it.
 
     ``table`` has them as rows of one column, where the database can make one of them and should look each of them up.
-    ``scan`` is as ``condition``, for a database that would walk an index and had better read all of the table.
+    ``scan`` is as ``condition``, for a database that would walk an index and had better read all of the table, and
+    ``between`` is true of the least key, the most, and whatever is between them, in such a database.
     """
 
     name: str
@@ -59,6 +63,25 @@ class Sending:
     table: FromClause | None = None
     probes: bool = False  # whether there is an index to look each of them up
     scan: ColumnElement[bool] | None = None
+    between: ColumnElement[bool] | None = None
+
+    def says(self, way: Way) -> ColumnElement[bool]:
+        """What is true of the keys, and of others that do no harm: the way that was found by ``way_of``."""
+        found = {"keys": self.condition, "scan": self.scan, "between": self.between}[way]
+        assert found is not None
+        return found
+
+    def way_of(self, keys: Collection[Any], *, scans: bool) -> Way:
+        """How these keys are best sent to a database that ``scans`` all of the table, or does not."""
+        if not scans or self.scan is None or not keys:
+            return "keys"
+        dense = self.between is not None and max(keys) - min(keys) < DENSE * len(keys)
+        return "between" if dense else "scan"
+
+    def parameters(self, keys: Collection[Any], way: Way) -> dict[str, Any]:
+        if way == "between":
+            return {LEAST_KEY + self.name: min(keys), MOST_KEY + self.name: max(keys)}
+        return {self.name: self.pack(keys)}
 
     @property
     def returns(self) -> bool:
@@ -107,8 +130,12 @@ def sending(dialect: Dialect, inner: ColumnElement[Any], name: str) -> Sending |
 def in_json(name: str, inner: ColumnElement[Any], keys: Any, table: FromClause) -> Sending:
     """Without an index, these databases would read all of a table for each key."""
     indexed = is_indexed(inner)
-    scan = (inner + literal_column("0")).in_(keys) if kind_of(inner.type) is int else None
-    return Sending(name, inner, inner.in_(keys), packed, 10_000_000, table if indexed else None, indexed, scan)
+    scan = between = None
+    if kind_of(inner.type) is int:
+        plain = inner + literal_column("0")
+        scan = plain.in_(keys)
+        between = plain.between(bindparam(LEAST_KEY + name, type_=BigInteger()), bindparam(MOST_KEY + name))
+    return Sending(name, inner, inner.in_(keys), packed, 10_000_000, table if indexed else None, indexed, scan, between)
 
 
 def has_json_table(dialect: Dialect) -> bool:

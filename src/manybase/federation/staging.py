@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import (
     BindParameter,
@@ -26,23 +26,26 @@ from sqlalchemy.sql import visitors
 from manybase.errors import FederationLimit
 from manybase.federation import internals
 from manybase.federation.estimates import estimated_rows
-from manybase.federation.fragments import Fragment, keys_of
-from manybase.federation.keys import Sending, has_json_table, sending, usable
+from manybase.federation.fragments import Fragment
+from manybase.federation.keys import Sending, Way, has_json_table, sending, usable
 from manybase.federation.limits import Federation
 from manybase.federation.plan import Plan
 from manybase.federation.reading import CHUNK, Processors, Rows, chunks, processors_of
 from manybase.federation.sizes import estimated_size
 from manybase.federation.together import Job, bounded, run_together
+from manybase.packets import can_send, heard, send_begin
 
 if TYPE_CHECKING:
+    from manybase.engines import Bind
     from manybase.session import Session
 
-
+Sent: TypeAlias = tuple[Sending, Way]
 WHOLE, FILTERED, ALL, REDUCED = 0, 10_000, 1_000_000, 0.05  # rows of which nothing is known, and a share of them
 FIRST = "first_rows"
 STREAMED = {"stream_results": True}
 FEW = 1_000  # keys; what they bring may be had at once, if it is not more than
 AT_MOST = CHUNK  # rows
+MODEST = 10_000_000  # bytes
 SHARE = 2  # rows for each key: a table without more is fetched as it is
 SCANNED = 50  # rows for each key: a table without more is read from its beginning to its end
 LASTS = 600.0  # seconds for which an estimate holds
@@ -119,9 +122,34 @@ class Staging:
         self.fetched: dict[Fragment, Fetched] = {}
         self.history: list[Fetched] = []  # with what was fetched in vain
         self.dialects: dict[Fragment, Dialect] = {}
+        self.connections: dict[Fragment, Connection] = {}
         self.rows = 0
         self.bytes = 0
         self._deadline = time.monotonic() + limits.timeout
+
+    def begin(self) -> None:
+        """The transactions of all databases, in one round trip where that can be."""
+        able = [each for each in self.plan.fragments if can_send(dialect_of(self.session, each.database))]
+        begun = send_begin(dict.fromkeys(map(self.connection, able))) if len(able) > 1 else []
+        if begun:
+            self.in_time([], [partial(self.hear, begun)], *able)
+
+    def hear(self, begun: Sequence[Connection]) -> None:
+        """The answers of all, whatever comes in between: else none of these connections could be used again."""
+        interruption: BaseException | None = None
+        for connection in begun:
+            try:
+                with bounded(connection, max(0.1, self.remaining)):
+                    heard(connection)
+            except TimeoutError as error:
+                connection.invalidate(error)
+                interruption = error
+            except Exception:  # its next statement tells
+                continue
+            except BaseException as error:
+                interruption = error
+        if interruption is not None:
+            raise interruption
 
     def fetch_all(self, fragments: Sequence[Fragment], but: Fragment | None = None) -> None:
         """Every fragment, each after those that could tell it what to leave out. ``but`` this one, it comes later."""
@@ -216,6 +244,7 @@ class Staging:
             yield chunk
             started = time.perf_counter()
         fetched.seconds += time.perf_counter() - started
+        fetched.fragment.was_modest = fetched.count < AT_MOST and fetched.bytes < MODEST
 
     def estimate(self) -> bool:
         """Ask what databases suppose; whether a program that was made by then must be made again."""
@@ -259,9 +288,12 @@ class Staging:
 
     def connection(self, fragment: Fragment) -> Connection:
         """That of the session to the database of a fragment."""
-        clause = self.prepared(fragment, ()).statement
-        connection = self.session.connection(bind_arguments={"database": fragment.database, "clause": clause})
-        self.dialects[fragment] = connection.dialect
+        connection = self.connections.get(fragment)
+        if connection is None:
+            clause = self.prepared(fragment, ()).statement
+            connection = self.session.connection(bind_arguments={"database": fragment.database, "clause": clause})
+            self.connections[fragment] = connection
+            self.dialects[fragment] = connection.dialect
         return connection
 
     def given(self, prepared: Prepared) -> dict[str, Any]:
@@ -275,12 +307,14 @@ class Staging:
         if any(not keys for _, keys in active):
             return None
         fewest = min((len(keys) for _, keys in active), default=None)
-        scan = fewest is not None and should_scan(fragment, fewest)
-        prepared = self.prepared(fragment, tuple(sent for sent, _ in active), first=limit is not None, scan=scan)
+        scans = fewest is not None and should_scan(fragment, fewest)
+        sent: tuple[Sent, ...] = tuple((each, each.way_of(keys, scans=scans)) for each, keys in active)
+        prepared = self.prepared(fragment, sent, first=limit is not None)
         parameters = self.given(prepared)
         if limit is not None:
             parameters[FIRST] = limit
-        parameters |= {sent.name: sent.pack(keys) for sent, keys in active}
+        for (each, way), (_, keys) in zip(sent, active, strict=True):
+            parameters |= each.parameters(keys, way)
         few = (
             fragment.is_small
             or (fragment.answers is not None and bool(active))
@@ -289,11 +323,13 @@ class Staging:
         )
         lasting = connection.dialect.name == "sqlite" and not connection.dialect.is_async  # reads as it is asked
         missing_of = active[0][1] if prepared.tells_missing else None
-        part = Part(connection, prepared, parameters, not few and not lasting, fewest, missing_of)
-        if not part.streams or limit is not None or fewest is None or fewest > FEW or missing_of is not None:
+        count = fewest if any(way != "between" for _, way in sent) or not sent else 2
+        part = Part(connection, prepared, parameters, not few and not lasting, count, missing_of)
+        modest = (fragment.was_modest and fragment.whole is None) if fewest is None else fewest <= FEW
+        if not part.streams or limit is not None or not modest or missing_of is not None:
             return part
-        first = self.prepared(fragment, tuple(sent for sent, _ in active), scan=scan, at_most=True)
-        return Part(connection, first, parameters, False, fewest, None, part)
+        first = self.prepared(fragment, sent, at_most=True)
+        return Part(connection, first, parameters, False, count, None, part)
 
     def keys(self, fragment: Fragment, dialect: Dialect) -> Iterator[tuple[Sending, list[Any]]]:
         for number, reducer in enumerate(fragment.reducers):
@@ -303,26 +339,28 @@ class Staging:
             sent = sending_to(self.plan, fragment, number, dialect)
             if sent is None:
                 continue
-            keys = usable(known.keys_of(reducer.outer.position(reducer.key)), reducer.inner, dialect)
-            if keys is not None and len(keys) > FEW:
+            found = known.keys_of(reducer.outer.position(reducer.key))
+            if len(found) > FEW:
                 self.measure(fragment)
-            if keys is not None and len(keys) <= sent.most and not covers(fragment, len(keys)):
+                if covers(fragment, len(found)):
+                    continue
+            keys = usable(found, reducer.inner, dialect)
+            if keys is not None and len(keys) <= sent.most:
                 yield sent, keys
 
     def prepared(
         self,
         fragment: Fragment,
-        sent: tuple[Sending, ...],
+        sent: tuple[Sent, ...],
         *,
         first: bool = False,
-        scan: bool = False,
         at_most: bool = False,
     ) -> Prepared:
         """The SELECT that brings a fragment; made once, so that SQLAlchemy compiles it once."""
-        key = (fragment, first, scan, at_most, *sent)
+        key = (fragment, first, at_most, *sent)
         made: Prepared | None = self.plan.prepared.get(key)
         if made is None:
-            made = prepare(self.plan, fragment, sent, first=first, scan=scan)
+            made = prepare(self.plan, fragment, sent, first=first)
             if at_most:
                 made = replace(made, statement=made.statement.limit(AT_MOST))
             self.plan.prepared[key] = made
@@ -341,6 +379,12 @@ class Staging:
         if time.monotonic() > self._deadline:
             raise FederationLimit("timeout", limits.timeout, fragment=named)
         return size
+
+
+def dialect_of(session: Session, database: str) -> Dialect:
+    """What a database of this session speaks. Nothing connects."""
+    bind: Bind = session.databases.bind(session._place(database), asyncio=session._asyncio)
+    return bind.dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,30 +414,27 @@ def sending_to(plan: Plan, fragment: Fragment, number: int, dialect: Dialect) ->
     return sent
 
 
-def prepare(
-    plan: Plan, fragment: Fragment, sent: tuple[Sending, ...], *, first: bool = False, scan: bool = False
-) -> Prepared:
+def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sent, ...], *, first: bool = False) -> Prepared:
     tells_missing = False
     types = [output.type for output in fragment.outputs] or [Integer()]
-    answering = [each.table for each in sent if fragment.answers is not None and each.table is not None]
+    answering = [each.table for each, _ in sent if fragment.answers is not None and each.table is not None]
+    conditions = [each.says(way) for each, way in sent]
     if fragment.whole is not None:
         statement: Any = fragment.whole
     elif answering and len(sent) == 1:
-        (table,) = answering
+        (table,), ((keys, _),) = answering, sent
         matches = select(literal(1)).select_from(*fragment.sources)
-        matches = matches.where(*fragment.where, sent[0].inner == table.c.value)
-        if sent[0].probes:  # else servers make a join of it, and read all of the table
+        matches = matches.where(*fragment.where, keys.inner == table.c.value)
+        if keys.probes:  # else servers make a join of it, and read all of the table
             matches = matches.limit(literal_column("1")).offset(literal_column("0"))
         found = matches.correlate(table).exists()
-        tells_missing = fragment.few_missing and sent[0].returns
+        tells_missing = fragment.few_missing and keys.returns
         statement = select(table.c.value.label("c0")).where(~found if tells_missing else found)
     elif fragment.answers is not None:
-        conditions = [each.condition for each in sent]
         column = fragment.outputs[0].expression.label("c0")
         statement = select(column).select_from(*fragment.sources).where(*fragment.where, *conditions).distinct()
     else:
         columns = [each.expression.label(each.name) for each in fragment.outputs] or [literal(1).label("c0")]
-        conditions = [each.scan if scan and each.scan is not None else each.condition for each in sent]
         statement = select(*columns).select_from(*fragment.sources).where(*fragment.where, *conditions)
         if fragment.grouping:
             statement = statement.group_by(*(each.expression for each in fragment.outputs[: fragment.grouping]))
@@ -435,7 +476,7 @@ def needed(statement: Any) -> list[str]:
 def is_unique(fragment: Fragment, sent: Sending) -> bool:
     """Whether each of these keys brings one row at most."""
     inner = fragment.reducers[int(sent.name.removeprefix("keys_"))].inner
-    return len(fragment.sources) == 1 and {getattr(inner, "name", None)} in keys_of(fragment.sources[0])
+    return getattr(inner, "name", None) in fragment.unique
 
 
 def independent(fragments: Sequence[Fragment]) -> list[Fragment]:
