@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -60,25 +60,21 @@ def exchange(driver: Any, sql: str | None) -> Generator[Any, Any, list[Any]]:
     return results
 
 
-def send_begin(connections: Iterable[Connection]) -> list[Connection]:
-    """Send BEGIN where psycopg would with the next statement, if there are several such; their answers are due.
-
-    What fails is left to that statement.
-    """
-    begun = {each: sql for each in connections if can_send(each.dialect) and (sql := next_begin(each)) is not None}
-    if len(begun) > 1:
-        for connection, sql in begun.items():
-            with suppress(Exception):
-                driver_of(connection).pgconn.send_query(sql)
-    return [*begun] if len(begun) > 1 else []
+def send_begin(connection: Connection) -> bool:
+    """Send BEGIN now where psycopg would do so with the next statement; whether its answer is due, before any other."""
+    sql = next_begin(driver_of(connection))
+    if sql is None:
+        return False
+    with suppress(Exception):  # that statement tells
+        driver_of(connection).pgconn.send_query(sql)
+    return True
 
 
-def next_begin(connection: Connection) -> bytes | None:
+def next_begin(driver: Any) -> bytes | None:
     """What psycopg would send, as far as that is known; None where it would send nothing."""
-    driver = driver_of(connection)
-    if driver.autocommit or driver.isolation_level is not None or driver.deferrable is not None:
+    if driver.pgconn.transaction_status or driver.autocommit:  # 0 is idle
         return None
-    if driver.read_only is False or driver.info.transaction_status.name != "IDLE":
+    if driver.isolation_level is not None or driver.deferrable is not None or driver.read_only is False:
         return None
     return b"BEGIN READ ONLY" if driver.read_only else b"BEGIN"
 

@@ -42,18 +42,24 @@ class Execution:
     def run(self, sql: str, parameters: Any) -> list[Any]:
         """Start; what a cursor describes its columns with."""
         with self.measured.working():
-            self.staging.begin()
-            if self.staging.estimate():
-                self.compiled.program_again()
-                self.plan.prepared.clear()  # it may use more columns
-            if self.executor == "python":
-                chunks = self.plan.program.run(self.staging, streams=self.streams)
-            else:
-                from manybase.federation.duckdb.executor import run
-
-                chunks = run(self, sql, parameters)
+            try:
+                self.staging.begin()
+                chunks = self.chunks(sql, parameters)
+            finally:
+                self.staging.hear_all()
         self._rows = itertools.chain.from_iterable(self.measured.start(self.filled(chunks)))
         return [(f"c{number}", None, None, None, None, None, None) for number in range(len(self.plan.types))]
+
+    def chunks(self, sql: str, parameters: Any) -> Iterator[Rows]:
+        if self.staging.estimate():
+            self.compiled.program_again()
+            self.plan.prepared.clear()  # it may use more columns
+        if self.executor == "python":
+            found: Iterator[Rows] = self.plan.program.run(self.staging, streams=self.streams)
+            return found
+        from manybase.federation.duckdb.executor import run
+
+        return run(self, sql, parameters)
 
     def filled(self, chunks: Iterator[Rows]) -> Iterator[Rows]:
         """The rows, with what the types of their columns make of NULL."""

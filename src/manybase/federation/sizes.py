@@ -9,7 +9,7 @@ from sys import getsizeof
 from typing import Any
 from uuid import UUID
 
-SAMPLE = 20
+SAMPLE = 10
 SLOT = 8  # of a list, which a row is in
 PLAIN = frozenset({type(None), bool, int, float, str, bytes, decimal.Decimal, datetime.datetime, datetime.date})
 GRAIN = 16  # what memory is handed out in

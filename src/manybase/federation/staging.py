@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -48,6 +49,7 @@ AT_MOST = CHUNK  # rows
 MODEST = 10_000_000  # bytes
 SHARE = 2  # rows for each key: a table without more is fetched as it is
 SCANNED = 50  # rows for each key: a table without more is read from its beginning to its end
+LAST = 0.1  # seconds for what must be done when time is up
 LASTS = 600.0  # seconds for which an estimate holds
 GIVEN = "given_"  # what the names of parameters begin with that the statement brings
 
@@ -123,33 +125,36 @@ class Staging:
         self.history: list[Fetched] = []  # with what was fetched in vain
         self.dialects: dict[Fragment, Dialect] = {}
         self.connections: dict[Fragment, Connection] = {}
+        self.due: set[Connection] = set()  # whose answers to BEGIN are due
         self.rows = 0
         self.bytes = 0
         self._deadline = time.monotonic() + limits.timeout
 
     def begin(self) -> None:
-        """The transactions of all databases, in one round trip where that can be."""
-        able = [each for each in self.plan.fragments if can_send(dialect_of(self.session, each.database))]
-        begun = send_begin(dict.fromkeys(map(self.connection, able))) if len(able) > 1 else []
-        if begun:
-            self.in_time([], [partial(self.hear, begun)], *able)
+        """All transactions, at once where that can be. ``hear_all`` must follow."""
+        for each in self.plan.fragments:
+            if can_send(dialect_of(self.session, each.database)):
+                connection = self.connection(each)
+                if connection not in self.due and send_begin(connection):
+                    self.due.add(connection)
 
-    def hear(self, begun: Sequence[Connection]) -> None:
-        """The answers of all, whatever comes in between: else none of these connections could be used again."""
-        interruption: BaseException | None = None
-        for connection in begun:
+    def hear(self, connection: Connection) -> None:
+        """The answer to that, before anything else is sent. What failed, the next statement tells."""
+        if connection in self.due:
+            self.due.discard(connection)
+            with suppress(Exception):
+                heard(connection)
+
+    def hear_all(self) -> None:
+        """What is still to be heard: else nobody could use these connections again."""
+        while self.due:
+            connection = next(iter(self.due))
+            hear = partial(self.hear, connection)
             try:
-                with bounded(connection, max(0.1, self.remaining)):
-                    heard(connection)
+                with bounded(connection, max(LAST, self.remaining)):
+                    run_together([], [hear], max(LAST, self.remaining), asyncio=self.session._asyncio)
             except TimeoutError as error:
                 connection.invalidate(error)
-                interruption = error
-            except Exception:  # its next statement tells
-                continue
-            except BaseException as error:
-                interruption = error
-        if interruption is not None:
-            raise interruption
 
     def fetch_all(self, fragments: Sequence[Fragment], but: Fragment | None = None) -> None:
         """Every fragment, each after those that could tell it what to leave out. ``but`` this one, it comes later."""
@@ -237,6 +242,7 @@ class Staging:
 
     def counted(self, fetched: Fetched, part: Part) -> Iterator[Rows]:
         started = time.perf_counter()
+        self.hear(part.connection)
         for chunk in part.chunks(fetched.statements):
             fetched.seconds += time.perf_counter() - started
             fetched.count += len(chunk)
@@ -277,6 +283,7 @@ class Staging:
 
         def ask() -> None:
             with bounded(part.connection, self.remaining):
+                self.hear(part.connection)
                 found.append(estimated_rows(part.connection, part.prepared.statement, part.parameters))
 
         self.in_time([], [ask], fragment)
