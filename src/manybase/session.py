@@ -150,8 +150,10 @@ class Session(SQLAlchemySession):
                     self._binds[name] = bind
             if files is not None:
                 return files.bind(self, name, bind, clause, mapper)
-        elif files is not None:
-            bind = files.given(self, bind)
+        else:
+            self._note_given(bind, clause, mapper)
+            if files is not None:
+                bind = files.given(self, bind)
         if isinstance(bind, Connection) and (files is None or not files.holds(bind)):
             self._foreign.add(bind)
         return bind
@@ -241,13 +243,21 @@ class Session(SQLAlchemySession):
             return candidates
         if self._tenancy is not None:
             name = self._tenancy.place(name)
-        if isinstance(candidates, ReadBy):
-            return name
+        if not isinstance(candidates, ReadBy):
+            self._note_write(name, clause, mapper)
+        return name
+
+    def _note_given(self, bind: Bind, clause: Any, mapper: Any) -> None:
+        """The caller says which engine: a statement may write there what its tables do not tell."""
+        name = self.databases.name_of(bind.engine)
+        if name is not None:
+            self._note_write(name, clause, mapper)
+
+    def _note_write(self, name: str, clause: Any, mapper: Any) -> None:
         if self._serving is not None:
             self._serving.note_write(name, clause)
         elif self._is_atomic or self.databases.replicas:
             self._enlisted.note_write(name, clause, mapper)
-        return name
 
     def _name_for(self, clause: Any, mapper: Any, named: str | None) -> str | Across:
         if named is None and clause is not None:

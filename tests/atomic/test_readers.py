@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select, text
 
 import manybase.atomic
 import manybase.twophase.mysql
@@ -72,6 +72,23 @@ def test_one_writer_among_readers(commit_over: Prepare, drivers: Drivers, sent: 
 
     assert ([], 0) == (sent, decisions(commit.urls, "identity"))
     assert {"first": 0, "second": 0, "third": 1} == count(commit.urls)
+
+
+@every_driver
+def test_writer_by_an_engine_of_the_callers_choice(commit_over: Prepare, drivers: Drivers, sent: list[str]) -> None:
+    """``bind_arguments={"bind": engine}`` says where, and not that nothing is written there."""
+    commit = commit_over(TWO, drivers)
+
+    def body(session: Session) -> None:
+        write(session, "first")
+        engine = session.databases.bind("second", asyncio=session._asyncio)
+        session.execute(insert(ENTRIES["second"]), bind_arguments={"bind": engine})
+        session.commit()
+
+    drivers.kind.run(commit.declare(), body)
+
+    assert 1 == sum(sql.startswith("PREPARE") for sql in sent)
+    assert {"first": 1, "second": 1} == count(commit.urls)
 
 
 @every_driver
