@@ -43,6 +43,7 @@ class Enlisted:
         """What is about to run is not proven to read only. Raises where a rollback could not undo it."""
         if name not in self._writers and (not self._atomic or self._prepare_to_write(name)):
             self._writers.add(name)
+            self._listen_to_all()
         if name in self._fixed_at_once:
             refuse_what_is_fixed_at_once(name, self._fixed_at_once[name], clause, mapper)
 
@@ -60,9 +61,7 @@ class Enlisted:
         begins_as_xa = connection.dialect.name in MYSQL and self._begin_as_xa(name, connection)
         if begins_as_xa or name in self._databases.replicas:
             self._listen(connection)
-        if len(self.connections) > 1:
-            for each in self.connections.values():
-                self._listen(each)
+        self._listen_to_all()
 
     def forget(self) -> None:
         self.connections.clear()
@@ -108,6 +107,12 @@ class Enlisted:
                 mysql.roll_back(connection, branch)
 
         return True
+
+    def _listen_to_all(self) -> None:
+        """As soon as there are several and one of them may write. Where all only read, SQLAlchemy may commit them."""
+        if len(self.connections) > 1 and (not self._atomic or any(map(self._is_writer, self.connections))):
+            for each in self.connections.values():
+                self._listen(each)
 
     def _listen(self, connection: Connection) -> None:
         """SQLAlchemy commits connections in arbitrary order: when it reaches the first one, commit all in our way."""

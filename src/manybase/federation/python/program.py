@@ -206,7 +206,8 @@ class Project(Step):
 
     def chunks(self, run: Run) -> Iterator[Rows]:
         source, positions = self.source, [each.position for each in self.columns]
-        if isinstance(source, Join) and source.can_pick and None not in positions:
+        is_all = positions == list(range(source.width))
+        if isinstance(source, Join) and source.can_pick and not is_all and None not in positions:
             yield from source.chunks(run, [each for each in positions if each is not None])
             return
         make = projecting(self.columns, self.source.width, run)
