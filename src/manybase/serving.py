@@ -153,7 +153,7 @@ class Serving:
         bind: Any = self._databases.bind(replica.name, asyncio=self._asyncio)
         try:
             connection: Connection = bind.connect()
-            while CHECKED in (info := connection.info) and is_gone(connection, info):
+            while CHECKED in connection.info and is_lost_in_pool(connection):
                 connection.invalidate()  # the pool may have more of them; the first new one tells how the server is
                 connection.close()
                 connection = bind.connect()
@@ -206,6 +206,14 @@ class Serving:
         steps.run([look], LOOK_TIMEOUT)
         if steps.interruption is not None:
             raise steps.interruption
+
+
+def is_lost_in_pool(connection: Connection) -> bool:
+    try:
+        return is_gone(connection, connection.info)
+    except BaseException:
+        connection.close()
+        raise
 
 
 def give_back(connection: Connection) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 from manybase.attaching import Files
 from manybase.engines import Bind, Databases
 from manybase.enlisted import Enlisted
-from manybase.errors import ConfigurationError, UnknownDatabase
+from manybase.errors import ConfigurationError, ManybaseError, UnknownDatabase
 from manybase.federation.binding import federated_bind, is_federated, serve
 from manybase.federation.explanation import Explanation
 from manybase.position import NOWHERE, Position
@@ -248,9 +248,15 @@ class Session(SQLAlchemySession):
         return name
 
     def _note_given(self, bind: Bind, clause: Any, mapper: Any) -> None:
-        """The caller says which engine: a statement may write there what its tables do not tell."""
+        """The caller says which engine, and its tables whether a statement only reads there."""
         name = self.databases.name_of(bind.engine)
-        if name is not None:
+        if name is None:
+            return
+        try:
+            reads = isinstance(self._candidates(clause, mapper), (ReadBy, Across))
+        except ManybaseError:  # of tables that are nobody's, or somebody else's, nothing is known
+            reads = False
+        if not reads:
             self._note_write(name, clause, mapper)
 
     def _note_write(self, name: str, clause: Any, mapper: Any) -> None:

@@ -92,6 +92,23 @@ def test_writer_by_an_engine_of_the_callers_choice(commit_over: Prepare, drivers
 
 
 @every_driver
+def test_reader_by_an_engine_of_the_callers_choice(commit_over: Prepare, drivers: Drivers, sent: list[str]) -> None:
+    """Its tables tell, as everywhere, that it only reads."""
+    commit = commit_over(TWO, drivers)
+
+    def body(session: Session) -> None:
+        engine = session.databases.bind("second", asyncio=session._asyncio)
+        session.execute(select(ENTRIES["second"]), bind_arguments={"bind": engine}).all()
+        write(session, "first")
+        session.commit()
+
+    drivers.kind.run(commit.declare(), body)
+
+    assert [] == sent
+    assert {"first": 1, "second": 0} == count(commit.urls)
+
+
+@every_driver
 def test_mariadb_that_no_other_outranks(commit_over: Prepare, drivers: Drivers, sent: list[str]) -> None:
     """With PostgreSQL only, it decides: it never needs XA."""
     commit = commit_over(MIXED, drivers)

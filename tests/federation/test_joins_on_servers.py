@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from psycopg.pq import TransactionStatus
-from sqlalchemy import URL, NullPool, create_engine, event, func, select
+from sqlalchemy import URL, Connection, NullPool, create_engine, event, func, select
 from sqlalchemy.exc import DBAPIError
 
 from manybase import AsyncSession, Databases, Federation, FederationLimit, Session
@@ -186,6 +186,52 @@ def test_backend_that_does_not_answer(servers: Databases, name: str) -> None:
         return [before, len(rows(session))]
 
     assert [2, 2] == Sync().run(servers, body)
+
+
+def test_backend_that_does_not_answer_and_need_not(servers: Databases) -> None:
+    """Its fragment turns out not to be needed: the statement says all the same what became of the transaction."""
+
+    def body(session: Session) -> int:
+        session.add(ann())
+        session.commit()
+        rows(session)
+        pid = session.scalar(select(func.pg_backend_pid()), bind_arguments={"database": "analytics"})
+        session.rollback()
+        os.kill(pid, signal.SIGSTOP)
+        patience: Any = {"execution_options": {"federation": Federation(timeout=1)}}
+        try:
+            with pytest.raises(FederationLimit, match="'analytics' went over timeout=1"):
+                session.execute(JOINED.where(User.name == "nobody"), **patience)
+            session.rollback()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        return len(rows(session))
+
+    assert 2 == Sync().run(servers, body)
+
+
+def test_hook_that_uses_another_database(servers: Databases) -> None:
+    """Whoever listens to the beginnings of a session finds every connection ready."""
+    begun: dict[str | None, Connection] = {}
+    found: list[Any] = []
+
+    class Hooked(Session):
+        pass
+
+    @event.listens_for(Hooked, "after_begin")
+    def look(session: Session, _: object, connection: Connection) -> None:
+        found.extend(each.exec_driver_sql("SELECT count(*) FROM users").scalar() for each in begun.values())
+        if name := session.databases.name_of(connection.engine):
+            begun[name] = connection
+
+    servers.create_all()
+    with Session(servers) as session:
+        session.add(ann())
+        session.commit()
+    with Hooked(servers) as session:
+        assert 2 == len(rows(session))
+    servers.dispose()
+    assert [1] == found
 
 
 def test_server_that_ends_the_connection(run: Run) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.util import await_only
 
-from manybase import Replica, Session
+from manybase import AsyncSession, Replica, Session
 from tests.replicas.counters import DRIVERS, Driver, Pair, declare, read, replica, served, with_counter
 from tests.servers.replicated import Streaming
 
@@ -97,6 +100,54 @@ def test_each_session_begins_anew(on_postgresql: Pair[Streaming], driver: Driver
         assert {"replica": 20} == served(session.databases)
 
     driver.kind.run(declare(on_postgresql, driver), body)
+
+
+@of_psycopg
+def test_table_that_is_altered(on_postgresql: Pair[Streaming], driver: Driver) -> None:
+    """Nothing that was prepared for the table as it was is used after that."""
+
+    def body(session: Session) -> int:
+        with_counter(session)
+        on_postgresql.servers.wait()
+        for _ in range(10):
+            read(session)
+        session.execute(text("ALTER TABLE counters ALTER value TYPE bigint"))
+        session.commit()
+        on_postgresql.servers.wait()
+        read(session)
+        return served(session.databases)["replica"]
+
+    assert 11 == driver.kind.run(declare(on_postgresql, driver), body)
+
+
+def test_cancelled_while_it_hears(on_postgresql: Pair[Streaming]) -> None:
+    """The connection goes back to its pool, which serves the next one."""
+    databases = declare(on_postgresql, DRIVERS[2])
+
+    async def main() -> list[Any]:
+        async with AsyncSession(databases) as session:
+            await session.run_sync(with_counter)
+        await asyncio.to_thread(on_postgresql.servers.wait)
+        pid = await pid_of_reader()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            task = asyncio.create_task(pid_of_reader())
+            await asyncio.sleep(0.3)
+            task.cancel()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        pool: Any = databases.async_engine("shop/1").sync_engine.pool
+        found = [pool.checkedout(), await pid_of_reader() > 0]
+        await databases.adispose()
+        return found
+
+    async def pid_of_reader() -> int:
+        async with AsyncSession(databases, role="replica") as session:
+            return int(await session.scalar(text(PID)) or 0)
+
+    assert [0, True] == asyncio.run(main())
 
 
 @of_psycopg

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Dialect
 
-from manybase.errors import UnsupportedStatement
+from manybase.errors import FederationLimit, UnsupportedStatement
 from manybase.federation import log
 from manybase.federation.absent import filled, is_own
 from manybase.federation.limits import Federation
@@ -45,8 +46,11 @@ class Execution:
             try:
                 self.staging.begin()
                 chunks = self.chunks(sql, parameters)
-            finally:
-                self.staging.hear_all()
+            except BaseException:
+                with suppress(FederationLimit):  # there is an error already
+                    self.staging.hear_all()
+                raise
+            self.staging.hear_all()
         self._rows = itertools.chain.from_iterable(self.measured.start(self.filled(chunks)))
         return [(f"c{number}", None, None, None, None, None, None) for number in range(len(self.plan.types))]
 

@@ -131,7 +131,12 @@ class Staging:
         self._deadline = time.monotonic() + limits.timeout
 
     def begin(self) -> None:
-        """All transactions, at once where that can be. ``hear_all`` must follow."""
+        """All transactions, at once where that can be. ``hear_all`` must follow.
+
+        Not where somebody listens to their beginnings, who may use any of these connections.
+        """
+        if len(self.session.dispatch.after_begin) > 1:
+            return
         for each in self.plan.fragments:
             if can_send(dialect_of(self.session, each.database)):
                 connection = self.connection(each)
@@ -146,15 +151,21 @@ class Staging:
                 heard(connection)
 
     def hear_all(self) -> None:
-        """What is still to be heard: else nobody could use these connections again."""
+        """What is still to be heard, whatever comes in between: else nobody could use these connections again."""
+        failure: BaseException | None = None
         while self.due:
-            connection = next(iter(self.due))
-            hear = partial(self.hear, connection)
+            connection = self.due.pop()
+            seconds = max(LAST, self.remaining)
             try:
-                with bounded(connection, max(LAST, self.remaining)):
-                    run_together([], [hear], max(LAST, self.remaining), asyncio=self.session._asyncio)
+                run_together([], [partial(answered, connection, seconds)], seconds, asyncio=self.session._asyncio)
             except TimeoutError as error:
                 connection.invalidate(error)
+                named = " and ".join(self.named(each) for each, its in self.connections.items() if its is connection)
+                failure = failure or FederationLimit("timeout", self.limits.timeout, fragment=named)
+            except BaseException as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     def fetch_all(self, fragments: Sequence[Fragment], but: Fragment | None = None) -> None:
         """Every fragment, each after those that could tell it what to leave out. ``but`` this one, it comes later."""
@@ -386,6 +397,17 @@ class Staging:
         if time.monotonic() > self._deadline:
             raise FederationLimit("timeout", limits.timeout, fragment=named)
         return size
+
+
+def answered(connection: Connection, seconds: float) -> None:
+    """Wait for the answer to BEGIN. What failed, the next statement tells; ``TimeoutError`` where there is none."""
+    try:
+        with bounded(connection, seconds):
+            heard(connection)
+    except TimeoutError:
+        raise
+    except Exception:
+        return
 
 
 def dialect_of(session: Session, database: str) -> Dialect:

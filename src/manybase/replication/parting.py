@@ -84,3 +84,4 @@ def part_early(engine: Engine) -> None:
         parting = PARTING.get(type(driver))
         if parting is not None:
             driver.__class__ = parting
+            driver.prepare_threshold = None  # a ROLLBACK of psycopg's own would forget what it has prepared
