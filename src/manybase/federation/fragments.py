@@ -89,6 +89,13 @@ class Fragment:
         return {name for key in keys if len(key) == 1 for name in key}
 
     @property
+    def never_null(self) -> ColumnElement[Any] | None:
+        """A column of its only table that holds no NULL."""
+        table = table_in(self.sources[0]) if len(self.sources) == 1 else None
+        keys = [] if table is None else list(table.primary_key.columns)
+        return self.sources[0].c[keys[0].key] if keys else None
+
+    @property
     def name(self) -> str:
         return f"_f{self.number}"
 

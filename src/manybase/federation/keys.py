@@ -7,7 +7,7 @@ import decimal
 import json
 import uuid
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import (
@@ -64,6 +64,7 @@ class Sending:
     probes: bool = False  # whether there is an index to look each of them up
     scan: ColumnElement[bool] | None = None
     between: ColumnElement[bool] | None = None
+    joins: bool = False  # whether what has no match is found faster by a LEFT JOIN
 
     def says(self, way: Way) -> ColumnElement[bool]:
         """What is true of the keys, and of others that do no harm: the way that was found by ``way_of``."""
@@ -123,7 +124,7 @@ def sending(dialect: Dialect, inner: ColumnElement[Any], name: str) -> Sending |
         each = func.json_each(bindparam(name, type_=String())).table_valued(column("value", inner.type), name="sent")
         return in_json(name, inner, select(each.c.value), each)
     if kind is int and has_json_table(dialect):
-        return in_json(name, inner, of_json_table(name), of_json_table(name).subquery("keys"))
+        return replace(in_json(name, inner, of_json_table(name), of_json_table(name).subquery("keys")), joins=True)
     return Sending(name, inner, inner.in_(bindparam(name, type_=inner.type, expanding=True)), list, LISTED)
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Integer,
     SelectBase,
     Subquery,
+    and_,
     bindparam,
     literal,
     literal_column,
@@ -459,6 +460,9 @@ def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sent, ...], *, first: bo
         found = matches.correlate(table).exists()
         tells_missing = fragment.few_missing and keys.returns
         statement = select(table.c.value.label("c0")).where(~found if tells_missing else found)
+        if tells_missing and keys.joins and fragment.never_null is not None:
+            joined = table.outerjoin(fragment.sources[0], and_(keys.inner == table.c.value, *fragment.where))
+            statement = select(table.c.value.label("c0")).select_from(joined).where(fragment.never_null.is_(None))
     elif fragment.answers is not None:
         column = fragment.outputs[0].expression.label("c0")
         statement = select(column).select_from(*fragment.sources).where(*fragment.where, *conditions).distinct()
