@@ -15,6 +15,7 @@ from sqlalchemy.orm import ORMExecuteState, Query
 
 from manybase.errors import FederationError
 from manybase.federation.binding import federated_bind
+from manybase.federation.choosing import in_order
 from manybase.federation.duckdb.root import imported
 from manybase.federation.execution import Execution, choose
 from manybase.federation.explanation import ExplainedFragment, Explanation
@@ -22,8 +23,9 @@ from manybase.federation.fragments import Fragment
 from manybase.federation.keys import Sending
 from manybase.federation.measuring import Taken, rounded, taken
 from manybase.federation.plan import Plan
+from manybase.federation.preparing import prepare, sending_to
 from manybase.federation.python.wording import steps
-from manybase.federation.staging import dialect_of, in_order, prepare, sending_to
+from manybase.federation.staging import dialect_of
 from manybase.routing import Across
 
 Session: TypeAlias = Any  # ours, which is above

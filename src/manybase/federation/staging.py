@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
-    BindParameter,
     Connection,
-    CursorResult,
     Dialect,
-    Integer,
-    SelectBase,
-    Subquery,
-    and_,
-    bindparam,
-    literal,
-    literal_column,
-    select,
 )
-from sqlalchemy.sql import visitors
 
 from manybase.errors import FederationLimit
-from manybase.federation import internals
+from manybase.federation.choosing import FEW, covers, in_order, independent, is_unique, should_scan
 from manybase.federation.estimates import estimated_rows
 from manybase.federation.fragments import Fragment
-from manybase.federation.keys import Sending, Way, has_json_table, sending, usable
+from manybase.federation.keys import Sending, usable
 from manybase.federation.limits import Federation
 from manybase.federation.plan import Plan
-from manybase.federation.reading import CHUNK, Processors, Rows, chunks, processors_of
+from manybase.federation.preparing import FIRST, GIVEN, Prepared, Sent, prepare, prepared_as, sending_to
+from manybase.federation.reading import CHUNK, Rows, chunks
 from manybase.federation.sizes import estimated_size
 from manybase.federation.together import Job, bounded, run_together
 from manybase.packets import can_send, heard, send_begin
@@ -41,18 +31,11 @@ if TYPE_CHECKING:
     from manybase.engines import Bind
     from manybase.session import Session
 
-Sent: TypeAlias = tuple[Sending, Way]
-WHOLE, FILTERED, ALL, REDUCED = 0, 10_000, 1_000_000, 0.05  # rows of which nothing is known, and a share of them
-FIRST = "first_rows"
 STREAMED = {"stream_results": True}
-FEW = 1_000  # keys; what they bring may be had at once, if it is not more than
 AT_MOST = CHUNK  # rows
 MODEST = 10_000_000  # bytes
-SHARE = 2  # rows for each key: a table without more is fetched as it is
-SCANNED = 50  # rows for each key: a table without more is read from its beginning to its end
 LAST = 0.1  # seconds for what must be done when time is up
 LASTS = 600.0  # seconds for which an estimate holds
-GIVEN = "given_"  # what the names of parameters begin with that the statement brings
 
 
 @dataclass(eq=False, slots=True)
@@ -415,140 +398,3 @@ def dialect_of(session: Session, database: str) -> Dialect:
     """What a database of this session speaks. Nothing connects."""
     bind: Bind = session.databases.bind(session._place(database), asyncio=session._asyncio)
     return bind.dialect
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """``names`` of the parameters it takes, ``types`` of its columns."""
-
-    statement: Any
-    names: list[str]
-    types: list[Any]
-    tells_missing: bool = False
-    _processors: dict[Dialect, Processors] = field(default_factory=dict, compare=False)
-
-    def processors(self, result: CursorResult[Any]) -> Processors:
-        """Kept, as SQLAlchemy keeps those of a statement that it has compiled."""
-        dialect = result.dialect
-        if dialect not in self._processors:
-            self._processors[dialect] = processors_of(result, self.types)
-        return self._processors[dialect]
-
-
-def sending_to(plan: Plan, fragment: Fragment, number: int, dialect: Dialect) -> Sending | None:
-    """How the keys of its reducer of that number get to a fragment; made once, as statements are made of it."""
-    key = (fragment, number, dialect, has_json_table(dialect))  # a dialect learns its version when it connects
-    if key not in plan.sendings:
-        plan.sendings[key] = sending(dialect, fragment.reducers[number].inner, f"keys_{number}")
-    sent: Sending | None = plan.sendings[key]
-    return sent
-
-
-def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sent, ...], *, first: bool = False) -> Prepared:
-    tells_missing = False
-    types = [output.type for output in fragment.outputs] or [Integer()]
-    answering = [each.table for each, _ in sent if fragment.answers is not None and each.table is not None]
-    conditions = [each.says(way) for each, way in sent]
-    if fragment.whole is not None:
-        statement: Any = fragment.whole
-    elif answering and len(sent) == 1:
-        (table,), ((keys, _),) = answering, sent
-        matches = select(literal(1)).select_from(*fragment.sources)
-        matches = matches.where(*fragment.where, keys.inner == table.c.value)
-        if keys.probes:  # else servers make a join of it, and read all of the table
-            matches = matches.limit(literal_column("1")).offset(literal_column("0"))
-        found = matches.correlate(table).exists()
-        tells_missing = fragment.few_missing and keys.returns
-        statement = select(table.c.value.label("c0")).where(~found if tells_missing else found)
-        if tells_missing and keys.joins and fragment.never_null is not None:
-            joined = table.outerjoin(fragment.sources[0], and_(keys.inner == table.c.value, *fragment.where))
-            statement = select(table.c.value.label("c0")).select_from(joined).where(fragment.never_null.is_(None))
-    elif fragment.answers is not None:
-        column = fragment.outputs[0].expression.label("c0")
-        statement = select(column).select_from(*fragment.sources).where(*fragment.where, *conditions).distinct()
-    else:
-        columns = [each.expression.label(each.name) for each in fragment.outputs] or [literal(1).label("c0")]
-        statement = select(*columns).select_from(*fragment.sources).where(*fragment.where, *conditions)
-        if fragment.grouping:
-            statement = statement.group_by(*(each.expression for each in fragment.outputs[: fragment.grouping]))
-        if first:
-            statement = statement.order_by(*fragment.first or ()).limit(bindparam(FIRST, type_=Integer()))
-    return prepared_as(plan, statement, types, tells_missing=tells_missing)
-
-
-def prepared_as(plan: Plan, statement: Any, types: list[Any], *, tells_missing: bool = False) -> Prepared:
-    statement = internals.as_core(renamed(statement, plan))
-    return Prepared(statement, needed(statement), types, tells_missing)
-
-
-def renamed(statement: SelectBase, plan: Plan) -> Any:
-    """With parameters that each execution gives by name, instead of those that hold the values of the first one."""
-
-    sources: dict[int, Any] = {}  # a subquery may be there as several objects that are equal: they stay the same one
-
-    def replace(element: Any, **_: Any) -> Any:
-        if isinstance(element, Subquery):
-            key = hash(element)
-            if key not in sources:
-                sources[key] = None  # it is the first: what follows is a copy of it
-                sources[key] = visitors.replacement_traverse(internals.bare(element), {}, replace)
-            return sources[key]
-        name = plan.names.get(element) if isinstance(element, BindParameter) else None
-        return None if name is None else internals.named_bind(element, GIVEN + name)
-
-    if not any(isinstance(each, BindParameter) and each in plan.names for each in visitors.iterate(statement)):
-        return statement
-    return visitors.replacement_traverse(statement, {}, replace)
-
-
-def needed(statement: Any) -> list[str]:
-    found = [str(each.key) for each in visitors.iterate(statement) if isinstance(each, BindParameter)]
-    return [key.removeprefix(GIVEN) for key in dict.fromkeys(found) if key.startswith(GIVEN)]
-
-
-def is_unique(fragment: Fragment, sent: Sending) -> bool:
-    """Whether each of these keys brings one row at most."""
-    inner = fragment.reducers[int(sent.name.removeprefix("keys_"))].inner
-    return getattr(inner, "name", None) in fragment.unique
-
-
-def independent(fragments: Sequence[Fragment]) -> list[Fragment]:
-    """The first of them, and others of other databases that it cannot reduce."""
-    batch: list[Fragment] = []
-    for each in fragments:
-        waits = any(reducer.outer in fragments and reducer.outer is not each for reducer in each.reducers)
-        if not batch or (not waits and each.database not in {known.database for known in batch}):
-            batch.append(each)
-    return batch
-
-
-def covers(fragment: Fragment, keys: int) -> bool:
-    """Whether so many keys leave out so little of a table that it is better fetched as it is."""
-    return keys > FEW and not fragment.grouping and fragment.size is not None and fragment.size <= SHARE * keys
-
-
-def should_scan(fragment: Fragment, keys: int) -> bool:
-    """Whether groups of the rows with so many keys are better made by reading all of a table, once, in its order."""
-    return keys > FEW and fragment.grouping > 0 and fragment.size is not None and fragment.size <= SCANNED * keys
-
-
-def in_order(fragments: Iterable[Fragment]) -> list[Fragment]:
-    """Those that bring little first: their keys reduce the others."""
-    left, done = list(fragments), list[Fragment]()
-    while left:
-        best = min(left, key=lambda each: (expected(each, done), each.number))
-        left.remove(best)
-        done.append(best)
-    return done
-
-
-def expected(fragment: Fragment, done: list[Fragment]) -> float:
-    """About how many rows it brings after those; as its database supposes, else by what it says."""
-    if fragment.whole is not None:
-        return WHOLE
-    if fragment.answers is not None and fragment.answers.outer not in done:
-        return 2 * ALL  # first the keys that it is asked for
-    rows = fragment.estimate
-    if rows is None:
-        rows = 1 if fragment.is_small else FILTERED if fragment.where else ALL
-    return rows * REDUCED if any(reducer.outer in done for reducer in fragment.reducers) else rows

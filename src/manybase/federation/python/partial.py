@@ -13,13 +13,13 @@ from typing import Any
 from sqlalchemy import BigInteger, BinaryExpression, FunctionElement, Integer, Numeric, cast, func
 from sqlalchemy.sql import operators, visitors
 
+from manybase.federation.choosing import in_order
 from manybase.federation.expressions import AGGREGATES, name_of, uses
 from manybase.federation.fragments import Fragment, Output, is_column
 from manybase.federation.plan import Plan, Scope
 from manybase.federation.python.evaluating import Value, kind_of, number_of
 from manybase.federation.python.grouping import average_of, exact_sum, largest, smallest, sum_of
 from manybase.federation.semantics import Semantics
-from manybase.federation.staging import in_order
 
 COMBINED = frozenset({"count", "sum", "avg", "min", "max"})
 Locate = Callable[[Any], "Output | None"]

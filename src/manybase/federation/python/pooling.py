@@ -18,6 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import operators, visitors
 
 from manybase.federation import internals
+from manybase.federation.choosing import in_order
 from manybase.federation.expressions import uses
 from manybase.federation.fragments import Fragment, Output, is_column
 from manybase.federation.plan import Plan, Scope
@@ -33,7 +34,6 @@ from manybase.federation.python.program import (
     Source,
 )
 from manybase.federation.semantics import Semantics
-from manybase.federation.staging import in_order
 from manybase.federation.trees import Condition, Node, Outer, Pool, Rest, fragments_of
 
 Locate = Callable[[Any, Scope, "set[Fragment]"], "Output | None"]

@@ -1,0 +1,61 @@
+"""Choosing: which fragment comes first, and whether the keys that it finds are of use to another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from manybase.federation.fragments import Fragment
+from manybase.federation.keys import Sending
+
+WHOLE, FILTERED, ALL, REDUCED = 0, 10_000, 1_000_000, 0.05  # rows of which nothing is known, and a share of them
+FEW = 1_000  # keys; what they bring may be had at once, if it is not more than staging.AT_MOST
+SHARE = 2  # rows for each key: a table without more is fetched as it is
+SCANNED = 50  # rows for each key: a table without more is read from its beginning to its end
+
+
+def is_unique(fragment: Fragment, sent: Sending) -> bool:
+    """Whether each of these keys brings one row at most."""
+    inner = fragment.reducers[int(sent.name.removeprefix("keys_"))].inner
+    return getattr(inner, "name", None) in fragment.unique
+
+
+def independent(fragments: Sequence[Fragment]) -> list[Fragment]:
+    """The first of them, and others of other databases that it cannot reduce."""
+    batch: list[Fragment] = []
+    for each in fragments:
+        waits = any(reducer.outer in fragments and reducer.outer is not each for reducer in each.reducers)
+        if not batch or (not waits and each.database not in {known.database for known in batch}):
+            batch.append(each)
+    return batch
+
+
+def covers(fragment: Fragment, keys: int) -> bool:
+    """Whether so many keys leave out so little of a table that it is better fetched as it is."""
+    return keys > FEW and not fragment.grouping and fragment.size is not None and fragment.size <= SHARE * keys
+
+
+def should_scan(fragment: Fragment, keys: int) -> bool:
+    """Whether groups of the rows with so many keys are better made by reading all of a table, once, in its order."""
+    return keys > FEW and fragment.grouping > 0 and fragment.size is not None and fragment.size <= SCANNED * keys
+
+
+def in_order(fragments: Iterable[Fragment]) -> list[Fragment]:
+    """Those that bring little first: their keys reduce the others."""
+    left, done = list(fragments), list[Fragment]()
+    while left:
+        best = min(left, key=lambda each: (expected(each, done), each.number))
+        left.remove(best)
+        done.append(best)
+    return done
+
+
+def expected(fragment: Fragment, done: list[Fragment]) -> float:
+    """About how many rows it brings after those; as its database supposes, else by what it says."""
+    if fragment.whole is not None:
+        return WHOLE
+    if fragment.answers is not None and fragment.answers.outer not in done:
+        return 2 * ALL  # first the keys that it is asked for
+    rows = fragment.estimate
+    if rows is None:
+        rows = 1 if fragment.is_small else FILTERED if fragment.where else ALL
+    return rows * REDUCED if any(reducer.outer in done for reducer in fragment.reducers) else rows
