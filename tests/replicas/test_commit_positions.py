@@ -11,6 +11,7 @@ from benchmarks.round_trips import Counting
 from manybase import Database, Databases, Position, Session
 from manybase.position import Gtids, OnPrimary, Point, Wal
 from manybase.replication import postgresql
+from manybase.replication.parting import nothing
 from manybase.testing import fail_at
 from tests.replicas.counters import (
     DRIVERS,
@@ -89,6 +90,13 @@ def test_pinned_session(pair: Pair[Replicated], driver: Driver, options: dict[st
     assert isinstance(found, KINDS[pair.backend])
 
 
+def hear(databases: Databases) -> None:
+    """The answer to the last ROLLBACK on the replica, for which no reader waits, has passed the counter."""
+    with databases.engine("shop/1").connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.wait(nothing())
+
+
 def test_round_trips(on_postgresql: Pair[Streaming]) -> None:
     """With psycopg, position and commit are one; so are the beginning of a read and the question to the replica."""
     with Counting(on_postgresql.url) as primary, Counting(on_postgresql.url_on_replica) as standby:
@@ -98,6 +106,7 @@ def test_round_trips(on_postgresql: Pair[Streaming]) -> None:
         with Session(databases) as session:
             with_counter(session)
             read(session)
+            hear(databases)
             session.execute(text("UPDATE counters SET value = value + 1"))
             before = primary.round_trips
             session.commit()
@@ -105,9 +114,11 @@ def test_round_trips(on_postgresql: Pair[Streaming]) -> None:
             on_postgresql.servers.wait()
             before = standby.round_trips
             assert 1 == read(session, after=session.position)
+            hear(databases)
             asked = standby.round_trips - before
             before = standby.round_trips
             assert 1 == read(session, after=session.position)
+            hear(databases)
             known = standby.round_trips - before
         databases.dispose()
 
