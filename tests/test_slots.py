@@ -243,6 +243,20 @@ def test_ticket_that_is_dropped_while_somebody_counts() -> None:
     assert slots.request(Counted(a=1)).done()
 
 
+def test_slots_that_are_dropped_while_somebody_takes_others() -> None:
+    """Whoever waits for them gets them, and not only their count grows."""
+    slots = Slots({"a": 1, "b": 1})
+    assert slots.try_take({"a": 1})
+    patient = slots.request({"a": 1})
+
+    with slots._lock:
+        slots.drop({"a": 1})  # as a finalizer would, in a thread that has to wait for the lock
+    assert not patient.done()
+    slots.try_take({"b": 1})
+
+    assert patient.done()
+
+
 def test_ticket_that_is_dropped_while_another_one_waits(take: Take) -> None:
     """The waiting one gets its slot, well before its timeout."""
     slots = Slots({"a": 1})

@@ -40,7 +40,7 @@ class Slots:
     def try_take(self, needs: Needs) -> bool:
         with self._lock:
             if self._dropped:
-                self._collect_dropped()
+                self._serve()  # others may have waited for it
             taken = not (self._waiting or self._lacking(needs))
             if taken:
                 self._take(needs)
