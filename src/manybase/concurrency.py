@@ -174,11 +174,11 @@ class Workers:
     def start(self, job: Job[T]) -> Future[T]:
         future: Future[T] = Future()
         with self._lock:
-            self._queue.put((future, job))
-            self._idle -= 1
+            self._idle -= 1  # before put(): Ctrl-C in between then leaves an idle thread, not a job of nobody's
             missing = self._idle < 0
             if missing:
                 self._idle = 0
+            self._queue.put((future, job))
         if missing:
             try:
                 Thread(target=self._work, name="manybase", daemon=True).start()
