@@ -107,7 +107,7 @@ class Integers(UserDefinedType[Any]):
 
 
 def as_array(items: Collection[int | None]) -> str:
-    return "{" + ",".join(map(str, items)).replace("None", "NULL") + "}"
+    return "{" + str(list(items))[1:-1].replace("None", "NULL") + "}"
 
 
 def sending(dialect: Dialect, inner: ColumnElement[Any], name: str) -> Sending | None:
@@ -132,11 +132,13 @@ def in_json(name: str, inner: ColumnElement[Any], keys: Any, table: FromClause) 
     """Without an index, these databases would read all of a table for each key."""
     indexed = is_indexed(inner)
     scan = between = None
+    pack: Callable[[Collection[Any]], str] = packed
     if kind_of(inner.type) is int:
+        pack = packed_integers
         plain = inner + literal_column("0")
         scan = plain.in_(keys)
         between = plain.between(bindparam(LEAST_KEY + name, type_=BigInteger()), bindparam(MOST_KEY + name))
-    return Sending(name, inner, inner.in_(keys), packed, 10_000_000, table if indexed else None, indexed, scan, between)
+    return Sending(name, inner, inner.in_(keys), pack, 10_000_000, table if indexed else None, indexed, scan, between)
 
 
 def has_json_table(dialect: Dialect) -> bool:
@@ -166,7 +168,11 @@ def packed(keys: Collection[Any]) -> str:
     return json.dumps(list(keys), separators=(",", ":"))
 
 
-def usable(keys: Collection[Any], inner: ColumnElement[Any], dialect: Dialect) -> list[Any] | None:
+def packed_integers(keys: Collection[int]) -> str:
+    return str(list(keys))  # the same, in less than half the time
+
+
+def usable(keys: Collection[Any], inner: ColumnElement[Any], dialect: Dialect) -> Collection[Any] | None:
     """The keys that a column of such a type can equal; None where that cannot be told of one of them."""
     kind = kind_of(inner.type)
     if kind is int:
@@ -175,10 +181,10 @@ def usable(keys: Collection[Any], inner: ColumnElement[Any], dialect: Dialect) -
         return texts(keys, holds_nul=dialect.name != "postgresql")
     if kind is None or not all(type(key) is kind for key in keys):
         return None
-    return list(keys)
+    return keys
 
 
-def texts(keys: Collection[Any], *, holds_nul: bool) -> list[str] | None:
+def texts(keys: Collection[Any], *, holds_nul: bool) -> Collection[str] | None:
     """None where one of them could be there, and cannot be sent."""
     if not all(type(key) is str for key in keys):
         return None
@@ -186,9 +192,9 @@ def texts(keys: Collection[Any], *, holds_nul: bool) -> list[str] | None:
     return None if holds_nul and len(found) < len(keys) else found
 
 
-def whole_numbers(keys: Collection[Any]) -> list[int] | None:
+def whole_numbers(keys: Collection[Any]) -> Collection[int] | None:
     if set(map(type, keys)) == {int} and min(keys) >= LEAST and max(keys) <= MOST:
-        return list(keys)
+        return keys
     found = []
     for key in keys:
         if not isinstance(key, (int, decimal.Decimal, float)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -40,21 +40,44 @@ LASTS = 600.0  # seconds for which an estimate holds
 
 @dataclass(eq=False, slots=True)
 class Fetched:
-    """What came of a fragment, and what it took. ``rows`` is None where they only pass through."""
+    """What came of a fragment, and what it took. ``is_kept``: its rows do not only pass through.
+
+    ``present`` are the values of its only column, where those are all that is known; then its rows are made of them
+    when somebody asks.
+    """
 
     fragment: Fragment
-    rows: Rows | None = None
+    is_kept: bool = True
+    present: set[Any] | None = None
     count: int = 0
     bytes: int = 0
     seconds: float = 0.0
     keys: int | None = None  # that were sent with it
     statements: list[str] = field(default_factory=list)
     key_sets: dict[int, set[Any]] = field(default_factory=dict)
+    _rows: Rows = field(default_factory=list)
+
+    @property
+    def rows(self) -> Rows:
+        if self.present is not None and not self._rows:
+            self._rows = [(key,) for key in self.present]
+        return self._rows
+
+    def add(self, chunk: Rows) -> None:
+        if self._rows:
+            self._rows += chunk
+        else:
+            self._rows = chunk
+
+    def replace(self, rows: Rows) -> None:
+        self._rows = rows
 
     def keys_of(self, position: int) -> set[Any]:
         """The distinct values of a column, without NULL."""
+        if self.present is not None:
+            return self.present
         if position not in self.key_sets:
-            found = {row[position] for row in self.rows or ()}
+            found = {row[position] for row in self._rows}
             found.discard(None)
             self.key_sets[position] = found
         return self.key_sets[position]
@@ -72,7 +95,7 @@ class Part:
     parameters: dict[str, Any]
     streams: bool = False
     keys: int | None = None
-    missing_of: list[Any] | None = None  # it tells which of these have no match, and not which have one
+    missing_of: Collection[Any] | None = None  # it tells which of these have no match, and not which have one
     again: Part | None = None
 
     def chunks(self, ran: list[str]) -> Iterator[Rows]:
@@ -107,7 +130,6 @@ class Staging:
         self.limits = limits
         self.fetched: dict[Fragment, Fetched] = {}
         self.history: list[Fetched] = []  # with what was fetched in vain
-        self.dialects: dict[Fragment, Dialect] = {}
         self.connections: dict[Fragment, Connection] = {}
         self.due: set[Connection] = set()  # whose answers to BEGIN are due
         self.rows = 0
@@ -162,12 +184,12 @@ class Staging:
     def fetch(self, batch: Sequence[Fragment], limit: int | None = None) -> None:
         """Fragments of different databases, at the same time; with ``limit``, only so many first rows of each."""
         parts = [self.part(each, limit) for each in batch]
-        begun = [(self.begun(each, part, []), part) for each, part in zip(batch, parts, strict=True)]
+        begun = [(self.begun(each, part), part) for each, part in zip(batch, parts, strict=True)]
         self.run(*((fetched, part) for fetched, part in begun if part is not None))
 
-    def begun(self, fragment: Fragment, part: Part | None, rows: Rows | None) -> Fetched:
+    def begun(self, fragment: Fragment, part: Part | None, *, is_kept: bool = True) -> Fetched:
         """What is about to come of a fragment; in place of what came of it before."""
-        fetched = self.fetched[fragment] = Fetched(fragment, rows, keys=None if part is None else part.keys)
+        fetched = self.fetched[fragment] = Fetched(fragment, is_kept, keys=None if part is None else part.keys)
         self.history.append(fetched)
         return fetched
 
@@ -201,7 +223,7 @@ class Staging:
         """A fragment by another statement, which has the same columns."""
         prepared = prepared_as(self.plan, statement, [output.type for output in fragment.outputs])
         part = Part(self.connection(fragment), prepared, self.given(prepared) | parameters)
-        fetched = self.begun(fragment, part, [])
+        fetched = self.begun(fragment, part)
         self.run((fetched, part))
         return fetched
 
@@ -210,32 +232,30 @@ class Staging:
             self.collect(fetched, part)
 
     def collect(self, fetched: Fetched, part: Part) -> None:
-        assert fetched.rows is not None
         with bounded(part.connection, self.remaining):
-            for chunk in self.read(fetched, part):
-                if fetched.rows:
-                    fetched.rows += chunk
-                else:
-                    fetched.rows = chunk
+            if part.missing_of is not None:
+                fetched.present = set(part.missing_of)
+                fetched.present.difference_update(row[0] for chunk in self.read(fetched, part) for row in chunk)
+            else:
+                for chunk in self.read(fetched, part):
+                    fetched.add(chunk)
 
     def chunks(self, fragment: Fragment) -> Iterator[Rows]:
         """Its rows: those that are here, or, where they are only to pass through, as they come."""
         if fragment in self.fetched:
-            yield self.fetched[fragment].rows or []
+            yield self.fetched[fragment].rows
             return
         part = self.part(fragment)
-        fetched = self.begun(fragment, part, None)
-        if part is not None:
+        fetched = self.begun(fragment, part, is_kept=False)
+        if part is None:
+            return
+        if part.missing_of is None:
             yield from self.read(fetched, part)
+        else:
+            self.collect(fetched, part)
+            yield fetched.rows
 
     def read(self, fetched: Fetched, part: Part) -> Iterator[Rows]:
-        if part.missing_of is None:
-            yield from self.counted(fetched, part)
-            return
-        missing = {row[0] for chunk in self.counted(fetched, part) for row in chunk}
-        yield [(key,) for key in part.missing_of if key not in missing]
-
-    def counted(self, fetched: Fetched, part: Part) -> Iterator[Rows]:
         started = time.perf_counter()
         self.hear(part.connection)
         for chunk in part.chunks(fetched.statements):
@@ -295,7 +315,6 @@ class Staging:
             clause = self.prepared(fragment, ()).statement
             connection = self.session.connection(bind_arguments={"database": fragment.database, "clause": clause})
             self.connections[fragment] = connection
-            self.dialects[fragment] = connection.dialect
         return connection
 
     def given(self, prepared: Prepared) -> dict[str, Any]:
@@ -333,10 +352,10 @@ class Staging:
         first = self.prepared(fragment, sent, at_most=True)
         return Part(connection, first, parameters, False, count, None, part)
 
-    def keys(self, fragment: Fragment, dialect: Dialect) -> Iterator[tuple[Sending, list[Any]]]:
+    def keys(self, fragment: Fragment, dialect: Dialect) -> Iterator[tuple[Sending, Collection[Any]]]:
         for number, reducer in enumerate(fragment.reducers):
             known = self.fetched.get(reducer.outer)
-            if known is None or known.rows is None:
+            if known is None or not known.is_kept:
                 continue
             sent = sending_to(self.plan, fragment, number, dialect)
             if sent is None:

@@ -55,14 +55,14 @@ def rows_of(result: Result, workspace: Workspace, used: list[tuple[int, Any]]) -
 def executed(workspace: Workspace, execution: Execution, sql: str, parameters: Any) -> Result:
     for fragment in execution.plan.fragments:
         fetched = execution.staging.fetched[fragment]
-        workspace.load(fragment.name, columns(fragment, execution), fetched.rows or [])
+        workspace.load(fragment.name, columns(fragment, execution), fetched.rows)
     return workspace.execute(sql, parameters, carried=execution.plan.carried)
 
 
 def columns(fragment: Fragment, execution: Execution) -> list[Column]:
-    home, dialect = execution.staging.dialects[fragment], execution.compiled.dialect
+    home, dialect = execution.staging.connections[fragment].dialect, execution.compiled.dialect
     found = []
-    rows = execution.staging.fetched[fragment].rows or []
+    rows = execution.staging.fetched[fragment].rows
     for place, output in enumerate(fragment.outputs):
         folds = is_loose(output.expression, fragment.database, dialect)
         carried = output in execution.plan.carried_outputs or not output.uses

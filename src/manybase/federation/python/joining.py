@@ -36,7 +36,7 @@ def key_of(keys: Sequence[Value], values: dict[str, Any]) -> Evaluate:
 class Index:
     """Rows by their key. ``only`` holds the one row of each key, or is None where a key has several."""
 
-    __slots__ = ("_all", "_get", "keys", "only", "rows")
+    __slots__ = ("_all", "_get", "only", "rows")
 
     def __init__(self, rows: Rows, get: Evaluate) -> None:
         self.rows = rows
@@ -46,7 +46,6 @@ class Index:
         unique = len(only) == len(rows)
         only.pop(None, None)
         self.only: dict[Any, Row] | None = only if unique else None
-        self.keys = only.keys()
 
     @property
     def all(self) -> dict[Any, Rows]:
@@ -121,9 +120,6 @@ def matched(
     rows: Iterable[Row], get: Evaluate | None, index: Index | None, others: Rows, accept: Accept, *, wanted: bool
 ) -> Rows:
     """The rows that have a match, or, if that is ``wanted`` False, those that have none."""
-    if index is not None and get is not None and accept is None:
-        keys = index.keys
-        return [row for row in rows if (get(row) in keys) is wanted]
     result: Rows = []
     find = None if index is None else index.all.get
     for row in rows:

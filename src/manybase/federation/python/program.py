@@ -134,7 +134,7 @@ class Join(Step):
         """The same rows, where those of ``source`` are fewer and have keys of their own: then they are looked up."""
         assert isinstance(self.source, Fetch)
         fetched = run.staging.fetched.get(self.source.fragment)
-        if fetched is None or fetched.rows is None:
+        if fetched is None or not fetched.is_kept:
             return None
         others = run.kept(self.other)
         if len(fetched.rows) >= len(others):
@@ -157,6 +157,26 @@ class Match(Step):
     null_means_none: bool = False  # NOT IN: nothing is outside of a list that holds NULL
 
     def chunks(self, run: Run) -> Iterator[Rows]:
+        if self.keys.left and not self.conditions and not self.null_means_none:
+            present, get, wanted = self.present(run), key_of(self.keys.left, run.values), self.wanted
+            for chunk in self.source.chunks(run):
+                yield [row for row in chunk if (get(row) in present) is wanted]
+        else:
+            yield from self.compared(run)
+
+    def present(self, run: Run) -> set[Any]:
+        """The keys of ``other``, without NULL, which is equal to nothing."""
+        right = self.keys.right
+        if isinstance(self.other, Fetch) and len(right) == 1 and right[0].position is not None:
+            fetched = run.staging.fetched.get(self.other.fragment)
+            if fetched is not None and fetched.is_kept:
+                return fetched.keys_of(right[0].position)
+        found = set(map(key_of(right, run.values), run.kept(self.other)))
+        found.discard(None)
+        return found
+
+    def compared(self, run: Run) -> Iterator[Rows]:
+        """Where it takes more than the keys to tell."""
         others, index, get = indexed(self.other, self.keys, run)
         accept = accepting(self.conditions, run)
         if self.null_means_none and others:
@@ -317,11 +337,11 @@ class Program:
         return self.source.chunks(Run(staging))
 
     def send_groups(self, staging: Staging, dense: Dense) -> None:
-        known = staging.fetched[dense.known].rows or []
+        known = staging.fetched[dense.known].rows
         numbered = dense.numbered(known, staging.values)
         if numbered is not None:
             fetched = staging.fetch_as(dense.fragment, dense_statement(dense.fragment), numbered.parameters)
-            fetched.rows = numbered.rows(fetched.rows or [])
+            fetched.replace(numbered.rows(fetched.rows))
 
     def first(self, staging: Staging, top: Top) -> Rows | None:
         """The result, where some first rows of the fragment suffice. Each attempt is one statement, one snapshot."""
