@@ -10,6 +10,7 @@ from sqlalchemy import (
     CursorResult,
     Dialect,
     Integer,
+    Select,
     SelectBase,
     Subquery,
     and_,
@@ -67,16 +68,8 @@ def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sent, ...], *, first: bo
         statement: Any = fragment.whole
     elif answering and len(sent) == 1:
         (table,), ((keys, _),) = answering, sent
-        matches = select(literal(1)).select_from(*fragment.sources)
-        matches = matches.where(*fragment.where, keys.inner == table.c.value)
-        if keys.probes:  # else servers make a join of it, and read all of the table
-            matches = matches.limit(literal_column("1")).offset(literal_column("0"))
-        found = matches.correlate(table).exists()
         tells_missing = fragment.few_missing and keys.returns
-        statement = select(table.c.value.label("c0")).where(~found if tells_missing else found)
-        if tells_missing and keys.joins and fragment.never_null is not None:
-            joined = table.outerjoin(fragment.sources[0], and_(keys.inner == table.c.value, *fragment.where))
-            statement = select(table.c.value.label("c0")).select_from(joined).where(fragment.never_null.is_(None))
+        statement = asking(fragment, keys, table, missing=tells_missing)
     elif fragment.answers is not None:
         column = fragment.outputs[0].expression.label("c0")
         statement = select(column).select_from(*fragment.sources).where(*fragment.where, *conditions).distinct()
@@ -88,6 +81,20 @@ def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sent, ...], *, first: bo
         if first:
             statement = statement.order_by(*fragment.first or ()).limit(bindparam(FIRST, type_=Integer()))
     return prepared_as(plan, statement, types, tells_missing=tells_missing)
+
+
+def asking(fragment: Fragment, keys: Sending, table: Any, *, missing: bool) -> Select[Any]:
+    """Which of the keys in ``table`` have a match; or, if that is what is asked for, for which it is ``missing``."""
+    asked: Select[Any] = select(table.c.value.label("c0"))
+    equal = keys.inner == table.c.value
+    if missing and keys.joins and fragment.never_null is not None:
+        joined = table.outerjoin(fragment.sources[0], and_(equal, *fragment.where))
+        return asked.select_from(joined).where(fragment.never_null.is_(None))
+    matches = select(literal(1)).select_from(*fragment.sources).where(*fragment.where, equal)
+    if keys.probes:  # else servers make a join of it, and read all of the table
+        matches = matches.limit(literal_column("1")).offset(literal_column("0"))
+    found = matches.correlate(table).exists()
+    return asked.where(~found if missing else found)
 
 
 def prepared_as(plan: Plan, statement: Any, types: list[Any], *, tells_missing: bool = False) -> Prepared:

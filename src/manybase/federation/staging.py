@@ -340,7 +340,7 @@ class Staging:
             fragment.is_small
             or (fragment.answers is not None and bool(active))
             or (limit is not None and limit <= FEW)
-            or any(len(keys) <= FEW and is_unique(fragment, sent) for sent, keys in active)
+            or any(len(keys) <= FEW and is_unique(fragment, each) for each, keys in active)
         )
         lasting = connection.dialect.name == "sqlite" and not connection.dialect.is_async  # reads as it is asked
         missing_of = active[0][1] if prepared.tells_missing else None
