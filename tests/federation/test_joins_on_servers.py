@@ -1,8 +1,6 @@
 """A select over two servers in a session: what SQLite files cannot show."""
 
 import asyncio
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +14,7 @@ from sqlalchemy import URL, Connection, NullPool, create_engine, event, func, se
 from sqlalchemy.exc import DBAPIError
 
 from manybase import AsyncSession, Databases, Federation, FederationLimit, Session
+from tests.servers.frozen import frozen
 from tests.servers.server import Server
 from tests.sessions import Async, Run, SessionKind, Sync, another, assert_idle, committed, run_async
 from tests.shop import Event, User, ann, shop_databases
@@ -175,13 +174,10 @@ def test_backend_that_does_not_answer(servers: Databases, name: str) -> None:
         kept = session.scalar(pid_of_backend, bind_arguments=other)
         pid = session.scalar(pid_of_backend, bind_arguments={"database": name})
         session.rollback()
-        os.kill(pid, signal.SIGSTOP)
-        try:
+        with frozen(pid):
             with pytest.raises(FederationLimit, match="timeout=1"):
                 session.execute(JOINED, **patience)
             session.rollback()
-        finally:
-            os.kill(pid, signal.SIGCONT)
         assert kept == session.scalar(pid_of_backend, bind_arguments=other)
         return [before, len(rows(session))]
 
@@ -197,14 +193,11 @@ def test_backend_that_does_not_answer_and_need_not(servers: Databases) -> None:
         rows(session)
         pid = session.scalar(select(func.pg_backend_pid()), bind_arguments={"database": "analytics"})
         session.rollback()
-        os.kill(pid, signal.SIGSTOP)
         patience: Any = {"execution_options": {"federation": Federation(timeout=1)}}
-        try:
+        with frozen(pid):
             with pytest.raises(FederationLimit, match="'analytics' went over timeout=1"):
                 session.execute(JOINED.where(User.name == "nobody"), **patience)
             session.rollback()
-        finally:
-            os.kill(pid, signal.SIGCONT)
         return len(rows(session))
 
     assert 2 == Sync().run(servers, body)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -15,11 +13,17 @@ from sqlalchemy.util import await_only
 
 from manybase import AsyncSession, Replica, Session
 from tests.replicas.counters import DRIVERS, Driver, Pair, declare, read, replica, served, with_counter
+from tests.servers.frozen import frozen
 from tests.servers.replicated import Streaming
 
 pytestmark = [pytest.mark.server, pytest.mark.once]
 of_psycopg: Callable[[Any], Any] = pytest.mark.parametrize("driver", DRIVERS[::2], ids=str)
 PID = "SELECT pg_backend_pid()"
+
+
+def replicate_counter(session: Session, pair: Pair[Streaming]) -> None:
+    with_counter(session)
+    pair.servers.wait()
 
 
 def connect(session: Session) -> Connection:
@@ -42,8 +46,7 @@ def test_answer_is_not_waited_for(on_postgresql: Pair[Streaming], driver: Driver
     """And the transaction is over all the same: the server says so."""
 
     def body(session: Session) -> None:
-        with_counter(session)
-        on_postgresql.servers.wait()
+        replicate_counter(session, on_postgresql)
         read(session)
         with connect(session) as connection:
             reader = driver_of(connection)
@@ -64,8 +67,7 @@ def test_answer_is_not_waited_for(on_postgresql: Pair[Streaming], driver: Driver
 def test_whoever_comes_next_hears_it(on_postgresql: Pair[Streaming], driver: Driver, use: str) -> None:
 
     def body(session: Session) -> None:
-        with_counter(session)
-        on_postgresql.servers.wait()
+        replicate_counter(session, on_postgresql)
         read(session)
         with connect(session) as connection:
             reader = driver_of(connection)
@@ -87,8 +89,7 @@ def test_each_session_begins_anew(on_postgresql: Pair[Streaming], driver: Driver
     """On one connection all the time; what one has set for its transaction, the next one does not see."""
 
     def body(session: Session) -> None:
-        with_counter(session)
-        on_postgresql.servers.wait()
+        replicate_counter(session, on_postgresql)
         pids = set()
         for _ in range(20):
             with replica(session) as reading:
@@ -107,8 +108,7 @@ def test_table_that_is_altered(on_postgresql: Pair[Streaming], driver: Driver) -
     """Nothing that was prepared for the table as it was is used after that."""
 
     def body(session: Session) -> int:
-        with_counter(session)
-        on_postgresql.servers.wait()
+        replicate_counter(session, on_postgresql)
         for _ in range(10):
             read(session)
         session.execute(text("ALTER TABLE counters ALTER value TYPE bigint"))
@@ -126,16 +126,12 @@ def test_cancelled_while_it_hears(on_postgresql: Pair[Streaming]) -> None:
 
     async def main() -> list[Any]:
         async with AsyncSession(databases) as session:
-            await session.run_sync(with_counter)
-        await asyncio.to_thread(on_postgresql.servers.wait)
+            await session.run_sync(replicate_counter, on_postgresql)
         pid = await pid_of_reader()
-        os.kill(pid, signal.SIGSTOP)
-        try:
+        with frozen(pid):
             task = asyncio.create_task(pid_of_reader())
             await asyncio.sleep(0.3)
             task.cancel()
-        finally:
-            os.kill(pid, signal.SIGCONT)
         with pytest.raises(asyncio.CancelledError):
             await task
         pool: Any = databases.async_engine("shop/1").sync_engine.pool
@@ -155,8 +151,7 @@ def test_transaction_that_failed(on_postgresql: Pair[Streaming], driver: Driver)
     """Its ROLLBACK is waited for, as always."""
 
     def body(session: Session) -> None:
-        with_counter(session)
-        on_postgresql.servers.wait()
+        replicate_counter(session, on_postgresql)
         with replica(session) as reading, pytest.raises(ProgrammingError):
             reading.connection().exec_driver_sql("SELECT * FROM nowhere")
         with connect(session) as connection:
@@ -191,8 +186,7 @@ def test_server_that_died_before_its_answer(on_postgresql: Pair[Streaming], driv
     """The primary serves; a pool that somebody else asks has a new connection."""
 
     def body(session: Session) -> None:
-        with_counter(session)
-        on_postgresql.servers.wait()
+        replicate_counter(session, on_postgresql)
         read(session)
         on_postgresql.servers.replica.kill()
         assert 0 == read(session)
@@ -210,8 +204,7 @@ def test_engine_of_the_program(on_postgresql: Pair[Streaming]) -> None:
     event.listen(engine, "connect", lambda connection, _: made.append(type(connection).__name__))
 
     def body(session: Session) -> None:
-        with_counter(session)
-        on_postgresql.servers.wait()
+        replicate_counter(session, on_postgresql)
         read(session)
 
     DRIVERS[0].kind.run(databases, body)
