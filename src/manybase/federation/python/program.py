@@ -226,13 +226,15 @@ class Project(Step):
 
     def chunks(self, run: Run) -> Iterator[Rows]:
         source, positions = self.source, [each.position for each in self.columns]
-        is_all = positions == list(range(source.width))
-        if isinstance(source, Join) and source.can_pick and not is_all and None not in positions:
-            yield from source.chunks(run, [each for each in positions if each is not None])
-            return
-        make = projecting(self.columns, self.source.width, run)
-        for chunk in self.source.chunks(run):
-            yield chunk if make is None else make(chunk)
+        known = [position for position in positions if position is not None]
+        if positions == list(range(source.width)):
+            yield from source.chunks(run)
+        elif known == positions and isinstance(source, Join) and source.can_pick:
+            yield from source.chunks(run, known)
+        else:
+            make = projecting(known) if known == positions else computing(self.columns, run)
+            for chunk in source.chunks(run):
+                yield make(chunk)
 
 
 @dataclass
@@ -378,17 +380,16 @@ def accepting(conditions: list[Value], run: Run) -> Callable[[Row], Any] | None:
     return lambda row: all(each(row) for each in made)
 
 
-def projecting(columns: list[Value], width: int, run: Run) -> Callable[[Rows], Rows] | None:
-    positions = [each.position for each in columns]
-    if None in positions:
-        made = [each.of(run.values) for each in columns]
-        return lambda rows: [tuple([get(row) for get in made]) for row in rows]
-    if positions == list(range(width)):
-        return None
+def computing(columns: list[Value], run: Run) -> Callable[[Rows], Rows]:
+    made = [each.of(run.values) for each in columns]
+    return lambda rows: [tuple([get(row) for get in made]) for row in rows]
+
+
+def projecting(positions: list[int]) -> Callable[[Rows], Rows]:
     if len(positions) == 1:
         (only,) = positions
-        return lambda rows: [(row[only],) for row in rows]  # type: ignore[index]
-    get: Any = itemgetter(*[position for position in positions if position is not None])
+        return lambda rows: [(row[only],) for row in rows]
+    get: Any = itemgetter(*positions)
     return lambda rows: list(map(get, rows))
 
 
