@@ -1,13 +1,9 @@
 """Projects: a folder with databases and their revisions, and `manybase` run on them, in this process or another."""
 
-import fcntl
-import os
-import pty
 import subprocess
 import sys
-import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +12,7 @@ from sqlalchemy import create_engine, inspect
 
 from tests.commands import Commands, Ran, commands
 from tests.migrations.revisions import write_revision
+from tests.terminals import Terminal, on_terminal
 
 __all__ = ["commands", "project"]
 
@@ -72,59 +69,13 @@ class Project:
 
     def started(self, *arguments: str, **options: object) -> "subprocess.Popen[str]":
         """`manybase` as a process of its own."""
-        command = [sys.executable, "-m", "manybase.cli", "--app", "app:databases", *arguments]
-        return subprocess.Popen(command, cwd=self.folder, text=True, **options)  # type: ignore[call-overload,no-any-return]
+        return subprocess.Popen(self.command(*arguments), cwd=self.folder, text=True, **options)  # type: ignore[call-overload,no-any-return]
 
-    @contextmanager
-    def on_terminal(self, *arguments: str, **environment: str) -> "Iterator[Terminal]":
-        ours, theirs = pty.openpty()
-        variables = {**os.environ, "TERM": "xterm", "COLUMNS": "160", **environment}
-        with os.fdopen(ours, "rb+", buffering=0) as master:
-            process = self.started(
-                *arguments,
-                stdin=theirs,
-                stdout=theirs,
-                stderr=theirs,
-                env=variables,
-                start_new_session=True,
-                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # else Ctrl-C would reach nobody
-            )
-            os.close(theirs)
-            try:
-                yield Terminal(master.fileno(), process)
-            finally:
-                process.kill()
-                process.wait()
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "manybase.cli", "--app", "app:databases", *arguments]
 
-
-@dataclass
-class Terminal:
-    descriptor: int
-    process: "subprocess.Popen[str]"
-    text: str = ""
-
-    def until(self, wanted: str) -> str:
-        """What has been shown when this is there for the first time."""
-        while wanted not in self.text and self._read():
-            pass
-        assert wanted in self.text, self.text
-        return self.text
-
-    def type(self, text: str) -> None:
-        os.write(self.descriptor, text.encode())
-
-    def end(self) -> int:
-        while self._read():
-            pass
-        return self.process.wait(60)
-
-    def _read(self) -> bool:
-        try:
-            read = os.read(self.descriptor, 65_536)
-        except OSError:  # nobody has it open any more
-            return False
-        self.text += read.decode(errors="replace")
-        return bool(read)
+    def on_terminal(self, *arguments: str, **environment: str) -> AbstractContextManager[Terminal]:
+        return on_terminal(self.command(*arguments), self.folder, **environment)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 
 from tests.commands import commands
 from tests.projects import Project, project
+from tests.terminals import CTRL_C
 from tests.test_cli_migrations_progress import UNTIL_ALLOWED, allow, many
 
 pytestmark = pytest.mark.once
@@ -79,7 +80,7 @@ def test_on_a_terminal(project: Project) -> None:
 
     with project.on_terminal("upgrade", "--jobs", "2") as terminal:
         terminal.until("r2")
-        terminal.type("\x03")
+        terminal.type(CTRL_C)
         terminal.until(STOPPING)
         allow(project)
         ended = terminal.end()

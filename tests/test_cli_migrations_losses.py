@@ -4,6 +4,7 @@ import pytest
 
 from tests.commands import commands
 from tests.projects import Project, project
+from tests.terminals import CTRL_C
 
 pytestmark = pytest.mark.once
 
@@ -132,7 +133,7 @@ def test_interrupted_at_the_question(losing: Project) -> None:
     """Nothing is changed."""
     with losing.on_terminal("upgrade") as terminal:
         terminal.until(QUESTION)
-        terminal.type("\x03")
+        terminal.type(CTRL_C)
         ended = terminal.end()
 
     assert [130, {"users"}] == [ended, losing.tables("shop")]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from manybase.cli import printing
-from manybase.cli.interrupting import interrupting
 from manybase.cli.progress import Progress
+from manybase.cli.questions import answer, is_answered
 from manybase.engines import Databases
 from manybase.errors import DestructiveMigration, listed
 from manybase.migrations import Order, Outcome, Plan, Risk, risks_of
@@ -83,14 +82,5 @@ def agree(found: Sequence[Danger], progress: Progress, *, yes: bool, json: bool)
     raise DestructiveMigration(names, told)
 
 
-def is_answered() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty()
-
-
 def confirmed() -> bool:
-    with interrupting():
-        try:
-            answer = input("What these revisions drop is lost. Go on? [y/N] ")
-        except EOFError:
-            return False
-    return answer.strip().lower() in ("y", "yes")
+    return answer("What these revisions drop is lost. Go on? [y/N] ").strip().lower() in ("y", "yes")

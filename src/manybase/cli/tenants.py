@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 
 from manybase import lifecycle
 from manybase.cli import printing
 from manybase.cli.answers import Answer
 from manybase.cli.application import UsageError
-from manybase.cli.interrupting import interrupting
+from manybase.cli.questions import answer, is_answered
 from manybase.engines import Databases
 from manybase.errors import listed
 from manybase.lifecycle import Loss
@@ -79,13 +78,8 @@ def said_of(loss: Loss) -> str:
 
 
 def is_agreed(tenant: str, found: list[Loss]) -> bool:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not is_answered():
         return False
     for each in found:
         printing.say(said_of(each))
-    with interrupting():
-        try:
-            answer = input(f"All of that is lost. Write the name of the tenant to go on ({tenant}): ")
-        except EOFError:
-            return False
-    return answer.strip() == tenant
+    return answer(f"All of that is lost. Write the name of the tenant to go on ({tenant}): ").strip() == tenant

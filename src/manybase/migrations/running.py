@@ -24,6 +24,7 @@ from manybase.participants import is_in_memory
 from manybase.parts import Which, in_order
 
 T = TypeVar("T")
+LOOK = 0.2  # seconds: Python hears of Ctrl-C between two looks, and not always while it waits
 EACH = 2  # connections to a server that migrates one database: for the lock, and for the statements
 Job = Callable[[Target], T]
 Agree = Callable[[Sequence[Plan]], None]
@@ -125,7 +126,7 @@ class Run(Generic[T]):
                     running[pool.submit(self._one, *place)] = place
                 if not running:
                     break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                for future in wait(running, LOOK, FIRST_COMPLETED).done:
                     place = running.pop(future)
                     self._take(place, future.result)
         self.outcome.pending += [name for _, name in reversed(left)]
