@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
-from threading import Lock
+from threading import RLock
 from typing import Any
 from weakref import finalize
 
@@ -45,7 +45,7 @@ class Openings:
 
     def forget(self) -> None:
         """In a forked child: what is open is the parent's. The pools keep to these very openings."""
-        self._lock = Lock()
+        self._lock = RLock()  # the garbage collector may close a connection of a thread that counts at this moment
         self._count = 0
         self._collected = 0.0
         self._wanted = 0  # those that wait for room
@@ -163,8 +163,9 @@ class Openings:
         """Count those that were dropped without being closed, such as with the pool of an event loop that ended."""
         while self._lost:
             number = self._lost.popleft()
-            if number in self._open and not self._open[number].alive:
-                del self._open[number]
+            opened = self._open.get(number)
+            if opened is not None and not opened.alive:
+                self._open.pop(number, None)  # unless the garbage collector has just closed it
             self._count -= 1
             self._closed.append(now)
 
