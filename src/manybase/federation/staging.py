@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import (
     Connection,
     Dialect,
+    Integer,
+    bindparam,
 )
 
 from manybase.errors import FederationLimit
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 
 STREAMED = {"stream_results": True}
 AT_MOST = CHUNK  # rows
-MODEST = 10_000_000  # bytes
+MODEST = 100_000_000  # bytes
+GROWTH = 2  # a fragment that brings so many times what it brought the last time may still be had at once
 LAST = 0.1  # seconds for what must be done when time is up
 LASTS = 600.0  # seconds for which an estimate holds
 
@@ -87,7 +90,7 @@ class Fetched:
 class Part:
     """A statement about to run. ``streams``: its rows may be too many to be had at once.
 
-    ``again`` runs where it brings ``AT_MOST`` rows: there are more, and a driver would have had them all at once.
+    ``again`` runs where it brings ``most`` rows: there are more, and a driver would have had them all at once.
     """
 
     connection: Connection
@@ -96,6 +99,7 @@ class Part:
     streams: bool = False
     keys: int | None = None
     missing_of: Collection[Any] | None = None  # it tells which of these have no match, and not which have one
+    most: int = 0
     again: Part | None = None
 
     def chunks(self, ran: list[str]) -> Iterator[Rows]:
@@ -103,11 +107,8 @@ class Part:
         if self.again is None:
             yield from self.all_chunks(ran)
             return
-        found = [row for chunk in self.all_chunks(ran) for row in chunk]
-        if len(found) < AT_MOST:
-            yield found
-        else:
-            yield from self.again.chunks(ran)
+        found = list(self.all_chunks(ran))
+        yield from found if sum(map(len, found)) < self.most else self.again.chunks(ran)
 
     def all_chunks(self, ran: list[str]) -> Iterator[Rows]:
         options: Any = STREAMED if self.streams else None
@@ -245,7 +246,7 @@ class Staging:
         if fragment in self.fetched:
             yield self.fetched[fragment].rows
             return
-        part = self.part(fragment)
+        part = self.part(fragment, passes=True)
         fetched = self.begun(fragment, part, is_kept=False)
         if part is None:
             return
@@ -265,7 +266,10 @@ class Staging:
             yield chunk
             started = time.perf_counter()
         fetched.seconds += time.perf_counter() - started
-        fetched.fragment.was_modest = fetched.count < AT_MOST and fetched.bytes < MODEST
+        is_modest = fetched.bytes < min(
+            MODEST, self.limits.max_bytes / (2 * GROWTH)
+        )  # the driver's copy is the other half
+        fetched.fragment.usual = fetched.count if is_modest else None
 
     def estimate(self) -> bool:
         """Ask what databases suppose; whether a program that was made by then must be made again."""
@@ -321,8 +325,11 @@ class Staging:
         """The parameters of a fragment that the statement brings."""
         return {GIVEN + name: self.values[name] for name in prepared.names}
 
-    def part(self, fragment: Fragment, limit: int | None = None) -> Part | None:
-        """The statement that brings a fragment; None where nothing in it can match."""
+    def part(self, fragment: Fragment, limit: int | None = None, *, passes: bool = False) -> Part | None:
+        """The statement that brings a fragment; None where nothing in it can match.
+
+        ``limit``: only so many first rows. ``passes``: its rows are not to be kept.
+        """
         connection = self.connection(fragment)
         active = list(self.keys(fragment, connection.dialect))
         if any(not keys for _, keys in active):
@@ -346,11 +353,11 @@ class Staging:
         missing_of = active[0][1] if prepared.tells_missing else None
         count = fewest if any(way != "between" for _, way in sent) or not sent else 2
         part = Part(connection, prepared, parameters, not few and not lasting, count, missing_of)
-        modest = (fragment.was_modest and fragment.whole is None) if fewest is None else fewest <= FEW
-        if not part.streams or limit is not None or not modest or missing_of is not None:
+        most = at_once(fragment, fewest, passes=passes)
+        if not part.streams or limit is not None or most is None or missing_of is not None:
             return part
         first = self.prepared(fragment, sent, at_most=True)
-        return Part(connection, first, parameters, False, count, None, part)
+        return Part(connection, first, parameters | {FIRST: most}, False, count, None, most, part)
 
     def keys(self, fragment: Fragment, dialect: Dialect) -> Iterator[tuple[Sending, Collection[Any]]]:
         for number, reducer in enumerate(fragment.reducers):
@@ -383,7 +390,7 @@ class Staging:
         if made is None:
             made = prepare(self.plan, fragment, sent, first=first)
             if at_most:
-                made = replace(made, statement=made.statement.limit(AT_MOST))
+                made = replace(made, statement=made.statement.limit(bindparam(FIRST, type_=Integer())))
             self.plan.prepared[key] = made
         return made
 
@@ -411,6 +418,15 @@ def answered(connection: Connection, seconds: float) -> None:
         raise
     except Exception:
         return
+
+
+def at_once(fragment: Fragment, keys: int | None, *, passes: bool) -> int | None:
+    """How many rows a driver may have all at once, if so many may be tried: a cursor on the server takes longer."""
+    if keys is not None:
+        return AT_MOST if keys <= FEW else None
+    if fragment.usual is None or fragment.whole is not None or (passes and fragment.usual >= AT_MOST):
+        return None
+    return max(AT_MOST, GROWTH * fragment.usual)
 
 
 def dialect_of(session: Session, database: str) -> Dialect:
