@@ -94,6 +94,9 @@ class Execution:
     def close(self) -> None:
         self.measured.close()
         log.tell(self.executor, self.staging, self.measured)
+        self._rows = iter(())
+        for each in self.staging.history:
+            each.release()
 
 
 def choose(plan: Any, asked: str | None) -> tuple[str, str]:

@@ -75,6 +75,12 @@ class Fetched:
     def replace(self, rows: Rows) -> None:
         self._rows = rows
 
+    def release(self) -> None:
+        """What was fetched is of no more use: the garbage collector need not look at it while entities are made."""
+        self.present = None
+        self._rows = []
+        self.key_sets = {}
+
     def keys_of(self, position: int) -> set[Any]:
         """The distinct values of a column, without NULL."""
         if self.present is not None:
