@@ -211,7 +211,7 @@ def test_groups_of_some_keys(run: Run, condition: Any, said: str, is_meant: Call
 
 def test_rows_once_more(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """What came the last time may be had at once the next time, up to twice of it; and in parts where it is more."""
-    monkeypatch.setattr("manybase.federation.staging.AT_MOST", 5)
+    monkeypatch.setattr("manybase.federation.choosing.AT_MOST", 5)
     bounds = [10, 14, 40, 40, USERS, 10]  # of them 3, 4, 13, 13 and all, with one team in three
     tried: list[int] = []
 

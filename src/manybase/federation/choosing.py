@@ -6,9 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from manybase.federation.fragments import Fragment
 from manybase.federation.keys import Sending
+from manybase.federation.limits import Federation
+from manybase.federation.reading import CHUNK
 
 WHOLE, FILTERED, ALL, REDUCED = 0, 10_000, 1_000_000, 0.05  # rows of which nothing is known, and a share of them
-FEW = 1_000  # keys; what they bring may be had at once, if it is not more than staging.AT_MOST
+FEW = 1_000  # keys; what they bring may be had at once, if it is not more than AT_MOST
+AT_MOST = CHUNK  # rows
+MODEST = 200_000_000  # bytes
+GROWTH = 2  # what is so many times as much as the last time may still be had at once
 SHARE = 2  # rows for each key: a table without more is fetched as it is
 SCANNED = 50  # rows for each key: a table without more is read from its beginning to its end
 
@@ -37,6 +42,22 @@ def covers(fragment: Fragment, keys: int) -> bool:
 def should_scan(fragment: Fragment, keys: int) -> bool:
     """Whether groups of the rows with so many keys are better made by reading all of a table, once, in its order."""
     return keys > FEW and fragment.grouping > 0 and fragment.size is not None and fragment.size <= SCANNED * keys
+
+
+def at_once(fragment: Fragment, keys: int | None, limits: Federation, *, passes: bool) -> int | None:
+    """With up to how many rows a driver may have all of them at once, which is faster than a cursor on the server.
+
+    ``passes``: they are not kept.
+    """
+    if keys is not None:
+        return AT_MOST if keys <= FEW else None
+    if fragment.usual is None or fragment.whole is not None:
+        return None
+    rows, size = fragment.usual
+    most = min(MODEST, limits.max_bytes // 2)  # the driver has a copy
+    if GROWTH * size > most or (passes and rows >= AT_MOST):
+        return None
+    return min(max(AT_MOST, GROWTH * rows), limits.max_rows + 1)
 
 
 def in_order(fragments: Iterable[Fragment]) -> list[Fragment]:

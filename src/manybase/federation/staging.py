@@ -17,14 +17,14 @@ from sqlalchemy import (
 )
 
 from manybase.errors import FederationLimit
-from manybase.federation.choosing import FEW, covers, in_order, independent, is_unique, should_scan
+from manybase.federation.choosing import FEW, at_once, covers, in_order, independent, is_unique, should_scan
 from manybase.federation.estimates import estimated_rows
 from manybase.federation.fragments import Fragment
 from manybase.federation.keys import Sending, usable
 from manybase.federation.limits import Federation
 from manybase.federation.plan import Plan
 from manybase.federation.preparing import FIRST, GIVEN, Prepared, Sent, prepare, prepared_as, sending_to
-from manybase.federation.reading import CHUNK, Rows, chunks
+from manybase.federation.reading import Rows, chunks
 from manybase.federation.sizes import estimated_size
 from manybase.federation.together import Job, bounded, run_together
 from manybase.packets import can_send, heard, send_begin
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from manybase.session import Session
 
 STREAMED = {"stream_results": True}
-AT_MOST = CHUNK  # rows
-MODEST = 100_000_000  # bytes
-GROWTH = 2  # a fragment that brings so many times what it brought the last time may still be had at once
 LAST = 0.1  # seconds for what must be done when time is up
 LASTS = 600.0  # seconds for which an estimate holds
 
@@ -272,10 +269,7 @@ class Staging:
             yield chunk
             started = time.perf_counter()
         fetched.seconds += time.perf_counter() - started
-        is_modest = fetched.bytes < min(
-            MODEST, self.limits.max_bytes / (2 * GROWTH)
-        )  # the driver's copy is the other half
-        fetched.fragment.usual = fetched.count if is_modest else None
+        fetched.fragment.usual = fetched.count, fetched.bytes
 
     def estimate(self) -> bool:
         """Ask what databases suppose; whether a program that was made by then must be made again."""
@@ -359,7 +353,7 @@ class Staging:
         missing_of = active[0][1] if prepared.tells_missing else None
         count = fewest if any(way != "between" for _, way in sent) or not sent else 2
         part = Part(connection, prepared, parameters, not few and not lasting, count, missing_of)
-        most = at_once(fragment, fewest, passes=passes)
+        most = at_once(fragment, fewest, self.limits, passes=passes)
         if not part.streams or limit is not None or most is None or missing_of is not None:
             return part
         first = self.prepared(fragment, sent, at_most=True)
@@ -424,15 +418,6 @@ def answered(connection: Connection, seconds: float) -> None:
         raise
     except Exception:
         return
-
-
-def at_once(fragment: Fragment, keys: int | None, *, passes: bool) -> int | None:
-    """How many rows a driver may have all at once, if so many may be tried: a cursor on the server takes longer."""
-    if keys is not None:
-        return AT_MOST if keys <= FEW else None
-    if fragment.usual is None or fragment.whole is not None or (passes and fragment.usual >= AT_MOST):
-        return None
-    return max(AT_MOST, GROWTH * fragment.usual)
 
 
 def dialect_of(session: Session, database: str) -> Dialect:
