@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, func, insert, or_, select
+from sqlalchemy import URL, func, insert, or_, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from manybase import Database, Databases, Session
+from manybase.federation.staging import Staging
 from tests.servers.server import Server
-from tests.sessions import Run, SessionKind
+from tests.sessions import Run, SessionKind, another
 
 USERS = 3_000
 WITHOUT = (7, 2_000, 3_000)  # users that have none
@@ -227,3 +228,33 @@ def test_rows_once_more(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         return [(number, number) for number in range(1, most) if number % 3 == 0 and number not in WITHOUT]
 
     assert [expected(most) for most in bounds] == run(body)
+
+
+def test_keys_that_would_be_too_many_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a table was fetched as it is, the next time it does not wait for them; if there seem to be as many."""
+    batches: list[list[str]] = []
+    fetch = Staging.fetch
+
+    def noted(staging: Staging, batch: Any, limit: int | None = None) -> None:
+        batches.append(sorted(each.database for each in batch))
+        fetch(staging, batch, limit)
+
+    monkeypatch.setattr(Staging, "fetch", noted)
+    bounds = (USERS + 1, USERS + 1, 50, USERS + 1)
+
+    def body(session: Session) -> list[int]:
+        saved(session)
+        backend = session.get_bind(User).dialect.name
+        for name, table in ("shop", "users"), ("visits", "visits"):
+            analyze = text(f"ANALYZE TABLE {table}" if backend in ("mysql", "mariadb") else f"ANALYZE {table}")
+            with another(session, database=name) as pinned:
+                pinned.execute(analyze).close()
+                pinned.commit()
+        statement = select(User.friend_id, Visit.clicks).join(Visit, Visit.user_id == User.id)
+        found = [len(session.execute(statement.where(Visit.clicks.between(2, most))).all()) for most in bounds]
+        one, both = [["visits"], ["shop"]], [["shop", "visits"]]
+        few = both if backend == "mysql" else one  # which knows nothing of a column without an index
+        assert batches == [*one, *(one if backend == "sqlite" else both), *few, *one]
+        return found
+
+    assert [USERS - 4, USERS - 4, 48, USERS - 4] == run(body)

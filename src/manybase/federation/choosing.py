@@ -24,11 +24,13 @@ def is_unique(fragment: Fragment, sent: Sending) -> bool:
     return getattr(inner, "name", None) in fragment.unique
 
 
-def independent(fragments: Sequence[Fragment]) -> list[Fragment]:
-    """The first of them, and others of other databases that it cannot reduce."""
+def independent(fragments: Sequence[Fragment], early: Fragment | None = None) -> list[Fragment]:
+    """The first of them, and others of other databases that it cannot reduce, or need not."""
     batch: list[Fragment] = []
     for each in fragments:
-        waits = any(reducer.outer in fragments and reducer.outer is not each for reducer in each.reducers)
+        waits = each is not early and any(
+            reducer.outer in fragments and reducer.outer is not each for reducer in each.reducers
+        )
         if not batch or (not waits and each.database not in {known.database for known in batch}):
             batch.append(each)
     return batch

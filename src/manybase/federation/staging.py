@@ -177,11 +177,16 @@ class Staging:
         if failure is not None:
             raise failure
 
-    def fetch_all(self, fragments: Sequence[Fragment], but: Fragment | None = None) -> None:
-        """Every fragment, each after those that could tell it what to leave out. ``but`` this one, it comes later."""
+    def fetch_all(
+        self, fragments: Sequence[Fragment], but: Fragment | None = None, early: Fragment | None = None
+    ) -> None:
+        """Every fragment, each after those that could tell it what to leave out; ``early`` waits for none of them.
+
+        ``but`` this one, it comes later.
+        """
         left = [each for each in in_order(fragments) if each is not but]
         while left:
-            batch = independent(left)
+            batch = independent(left, early)
             left = [each for each in left if each not in batch]
             self.fetch(batch)
 
@@ -284,6 +289,17 @@ class Staging:
             fragment.estimate = self.expected(fragment)
         return in_order(self.plan.fragments) != before
 
+    def needs_no_keys(self, fragment: Fragment) -> bool:
+        """Whether those of the only other fragment were too many the last time, and its database expects so again."""
+        share = fragment.unsent
+        if share is None or len(self.plan.fragments) != 2 or time.monotonic() >= fragment.sized_until:
+            return False
+        (other,) = (each for each in self.plan.fragments if each is not fragment)
+        if other.usual is None or other.whole is not None or not covers(fragment, int(other.usual[0] * share)):
+            return False
+        rows = self.expected(other)
+        return rows is not None and covers(fragment, int(rows * share))
+
     def expected(self, fragment: Fragment) -> int | None:
         """How many rows its database supposes. It may have to wait for a lock even to say that."""
         part = self.part(fragment)
@@ -370,8 +386,9 @@ class Staging:
             found = known.keys_of(reducer.outer.position(reducer.key))
             if len(found) > FEW:
                 self.measure(fragment)
-                if covers(fragment, len(found)):
-                    continue
+            fragment.unsent = len(found) / max(1, known.count) if covers(fragment, len(found)) else None
+            if fragment.unsent is not None:
+                continue
             keys = usable(found, reducer.inner, dialect)
             if keys is not None and len(keys) <= sent.most:
                 yield sent, keys

@@ -331,7 +331,11 @@ class Program:
             found = self.first(staging, self.top)
             if found is not None:
                 return iter([found])
-        staging.fetch_all(self.fragments, but=self.probe)
+        last = self.probe
+        if last is not None and not streams and self.dense is None and staging.needs_no_keys(last):
+            staging.fetch_all(self.fragments, early=last)
+        else:
+            staging.fetch_all(self.fragments, but=last)
         if self.dense is not None and self.dense.fragment is self.probe:
             self.send_groups(staging, self.dense)
         if self.probe is not None and self.probe not in staging.fetched and not streams:
