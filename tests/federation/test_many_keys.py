@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, func, insert, or_, select, text
+from sqlalchemy import URL, and_, func, insert, or_, select, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from manybase import Database, Databases, Session
@@ -218,10 +218,13 @@ def test_rows_once_more(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def body(session: Session) -> list[Any]:
         saved(session)
-        streams = session._asyncio or session.get_bind(User).dialect.name != "sqlite"
+        if session.get_bind(User).dialect.name != "sqlite":
+            expected_to_try = [1, 1, 2, 1, 2, 1]
+        else:  # in a file, rows come as they are asked for; a thread of its own may have had many
+            expected_to_try = [1, 1, 2, 1, 1, 1] if session._asyncio else [1, 1, 1, 1, 1, 1]
         joined = select(User.id, Visit.clicks).join(Visit, Visit.user_id == User.id).where(User.team < 2)
         tried.extend(analyzed(session, joined.where(User.id < most))[0]["statements"] for most in bounds)
-        assert tried == ([1, 1, 2, 1, 2, 1] if streams else [1] * len(bounds))
+        assert expected_to_try == tried
         return [sorted(map(tuple, session.execute(joined.where(User.id < most)))) for most in bounds]
 
     def expected(most: int) -> list[tuple[int, int]]:
@@ -258,3 +261,23 @@ def test_keys_that_would_be_too_many_again(run: Run, monkeypatch: pytest.MonkeyP
         return found
 
     assert [USERS - 4, USERS - 4, 48, USERS - 4] == run(body)
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["as written", "turned round"])
+def test_one_of_two_keys_is_of_use(run: Run, turned: bool) -> None:
+    """It is sent each time: that there are too many of the other one says nothing."""
+
+    def body(session: Session) -> list[int | None]:
+        saved(session)
+        session.execute(update(Visit).values(clicks=1))
+        session.commit()
+        conditions = [Visit.clicks == User.id, Visit.user_id == User.friend_id]
+        statement = select(User.team, Visit.id).join(Visit, and_(*(reversed(conditions) if turned else conditions)))
+        return [
+            each["rows"]
+            for _ in range(3)
+            for each in analyzed(session, statement.where(Visit.id > 0))
+            if each["database"] == "shop"
+        ]
+
+    assert [1, 1, 1] == run(body)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from manybase.federation.fragments import Fragment
+from sqlalchemy import String
+
+from manybase.federation.fragments import Fragment, is_column
 from manybase.federation.keys import Sending
 from manybase.federation.limits import Federation
 from manybase.federation.reading import CHUNK
+from manybase.federation.sizes import widest_row
 
 WHOLE, FILTERED, ALL, REDUCED = 0, 10_000, 1_000_000, 0.05  # rows of which nothing is known, and a share of them
 FEW = 1_000  # keys; what they bring may be had at once, if it is not more than AT_MOST
+LIMITED = ("postgresql", "mysql", "mariadb", "sqlite")  # which take a parameter as LIMIT, without ORDER BY
 AT_MOST = CHUNK  # rows
 MODEST = 200_000_000  # bytes
 GROWTH = 2  # what is so many times as much as the last time may still be had at once
@@ -46,20 +50,31 @@ def should_scan(fragment: Fragment, keys: int) -> bool:
     return keys > FEW and fragment.grouping > 0 and fragment.size is not None and fragment.size <= SCANNED * keys
 
 
-def at_once(fragment: Fragment, keys: int | None, limits: Federation, *, passes: bool) -> int | None:
+def at_once(fragment: Fragment, keys: int | None, limits: Federation, backend: str, *, passes: bool) -> int | None:
     """With up to how many rows a driver may have all of them at once, which is faster than a cursor on the server.
 
     ``passes``: they are not kept.
     """
+    if backend not in LIMITED:
+        return None
     if keys is not None:
         return AT_MOST if keys <= FEW else None
     if fragment.usual is None or fragment.whole is not None:
         return None
-    rows, size = fragment.usual
-    most = min(MODEST, limits.max_bytes // 2)  # the driver has a copy
-    if GROWTH * size > most or (passes and rows >= AT_MOST):
-        return None
-    return min(max(AT_MOST, GROWTH * rows), limits.max_rows + 1)
+    most = GROWTH * fragment.usual
+    if most > AT_MOST:
+        size = None if backend == "sqlite" else widest(fragment)  # whose texts are of any length
+        memory = min(MODEST, limits.max_bytes // 2)  # the driver has a copy
+        if passes or size is None or most * size > memory:
+            return AT_MOST if fragment.usual < AT_MOST else None
+    return min(max(AT_MOST, most), limits.max_rows + 1)
+
+
+def widest(fragment: Fragment) -> int | None:
+    """In bytes, what a row of it takes at most. What is computed of a text may be longer than that."""
+    types = [each.type for each in fragment.outputs]
+    computed = (isinstance(each.type, String) and not is_column(each.expression) for each in fragment.outputs)
+    return None if any(computed) else widest_row(types)
 
 
 def in_order(fragments: Iterable[Fragment]) -> list[Fragment]:

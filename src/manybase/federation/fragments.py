@@ -60,7 +60,7 @@ class Fragment:
     estimate: int | None = None  # of its rows, where its database was asked
     size: int | None = None  # of its table, where nothing is said of it but whose keys it must have
     sized_until: float = 0.0  # how long that holds, by the clock of time.monotonic()
-    usual: tuple[int, int] | None = None  # rows and bytes that came the last time
+    usual: int | None = None  # rows that came the last time
     unsent: float | None = None  # keys in each row that had some, where those were too many to be of use
     grouping: int = 0  # so many first outputs are what its rows are grouped by
     asked: Reducer | None = None  # all that is wanted to know is which of its keys have a match

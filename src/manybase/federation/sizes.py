@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import datetime
 import decimal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from sys import getsizeof
 from typing import Any
 from uuid import UUID
+
+from sqlalchemy import Boolean, Date, DateTime, Float, Integer, Interval, Numeric, String, Time, Uuid
+from sqlalchemy.types import TypeEngine
 
 SAMPLE = 10
 SLOT = 8  # of a list, which a row is in
 PLAIN = frozenset({type(None), bool, int, float, str, bytes, decimal.Decimal, datetime.datetime, datetime.date})
 GRAIN = 16  # what memory is handed out in
+ROW, TEXT, CHARACTER = 64, 80, 4  # of a tuple without values, a string without characters, and a character at most
+WIDEST: dict[type[TypeEngine[Any]], int] = {
+    Integer: 48,
+    Float: 32,
+    Boolean: 32,
+    Numeric: 112,
+    DateTime: 64,
+    Date: 48,
+    Time: 64,
+    Interval: 48,
+    Uuid: 144,
+}
 
 
 def estimated_size(rows: Sequence[tuple[Any, ...]]) -> int:
@@ -26,6 +41,21 @@ def estimated_size(rows: Sequence[tuple[Any, ...]]) -> int:
         for value in row:
             total += in_grains(getsizeof(value)) if type(value) in PLAIN else size_of(value)
     return total * len(rows) // len(sample)
+
+
+def widest_row(types: Iterable[TypeEngine[Any]]) -> int | None:
+    """In bytes, what a row of such columns takes at most; None where some of them may be of any size."""
+    total = ROW
+    for each in types:
+        width = next((width for kind, width in WIDEST.items() if isinstance(each, kind)), None)
+        if isinstance(each, String):
+            width = None if each.length is None else TEXT + CHARACTER * each.length
+        elif isinstance(each, Numeric) and each.precision is None and not isinstance(each, Float):
+            width = None
+        if width is None:
+            return None
+        total += SLOT + width
+    return total
 
 
 def in_grains(size: int) -> int:

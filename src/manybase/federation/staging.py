@@ -111,7 +111,11 @@ class Part:
             yield from self.all_chunks(ran)
             return
         found = list(self.all_chunks(ran))
-        yield from found if sum(map(len, found)) < self.most else self.again.chunks(ran)
+        if sum(map(len, found)) < self.most:
+            yield from found
+            return
+        found.clear()
+        yield from self.again.chunks(ran)
 
     def all_chunks(self, ran: list[str]) -> Iterator[Rows]:
         options: Any = STREAMED if self.streams else None
@@ -274,7 +278,7 @@ class Staging:
             yield chunk
             started = time.perf_counter()
         fetched.seconds += time.perf_counter() - started
-        fetched.fragment.usual = fetched.count, fetched.bytes
+        fetched.fragment.usual = fetched.count
 
     def estimate(self) -> bool:
         """Ask what databases suppose; whether a program that was made by then must be made again."""
@@ -295,7 +299,7 @@ class Staging:
         if share is None or len(self.plan.fragments) != 2 or time.monotonic() >= fragment.sized_until:
             return False
         (other,) = (each for each in self.plan.fragments if each is not fragment)
-        if other.usual is None or other.whole is not None or not covers(fragment, int(other.usual[0] * share)):
+        if other.usual is None or other.whole is not None or not covers(fragment, int(other.usual * share)):
             return False
         rows = self.expected(other)
         return rows is not None and covers(fragment, int(rows * share))
@@ -347,7 +351,7 @@ class Staging:
         ``limit``: only so many first rows. ``passes``: its rows are not to be kept.
         """
         connection = self.connection(fragment)
-        active = list(self.keys(fragment, connection.dialect))
+        active = self.keys(fragment, connection.dialect)
         if any(not keys for _, keys in active):
             return None
         fewest = min((len(keys) for _, keys in active), default=None)
@@ -369,13 +373,16 @@ class Staging:
         missing_of = active[0][1] if prepared.tells_missing else None
         count = fewest if any(way != "between" for _, way in sent) or not sent else 2
         part = Part(connection, prepared, parameters, not few and not lasting, count, missing_of)
-        most = at_once(fragment, fewest, self.limits, passes=passes)
+        most = at_once(fragment, fewest, self.limits, connection.dialect.name, passes=passes)
         if not part.streams or limit is not None or most is None or missing_of is not None:
             return part
         first = self.prepared(fragment, sent, at_most=True)
         return Part(connection, first, parameters | {FIRST: most}, False, count, None, most, part)
 
-    def keys(self, fragment: Fragment, dialect: Dialect) -> Iterator[tuple[Sending, Collection[Any]]]:
+    def keys(self, fragment: Fragment, dialect: Dialect) -> list[tuple[Sending, Collection[Any]]]:
+        """What was found that it can be reduced by. Where it is known that nothing can, the fragment remembers."""
+        active: list[tuple[Sending, Collection[Any]]] = []
+        are_known, share = False, None
         for number, reducer in enumerate(fragment.reducers):
             known = self.fetched.get(reducer.outer)
             if known is None or not known.is_kept:
@@ -386,12 +393,16 @@ class Staging:
             found = known.keys_of(reducer.outer.position(reducer.key))
             if len(found) > FEW:
                 self.measure(fragment)
-            fragment.unsent = len(found) / max(1, known.count) if covers(fragment, len(found)) else None
-            if fragment.unsent is not None:
+            are_known = True
+            if covers(fragment, len(found)):
+                share = len(found) / max(1, known.count)
                 continue
             keys = usable(found, reducer.inner, dialect)
             if keys is not None and len(keys) <= sent.most:
-                yield sent, keys
+                active.append((sent, keys))
+        if are_known:
+            fragment.unsent = None if active else share
+        return active
 
     def prepared(
         self,
