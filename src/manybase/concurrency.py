@@ -24,6 +24,7 @@ from manybase.watchdog import Watch, watch_on, watchdog
 T = TypeVar("T")
 Job = Callable[[], T]
 IDLE = 30  # seconds that a thread waits for more work
+LOOK = 0.2  # seconds: Python hears of Ctrl-C between two looks, and not always while it waits
 
 
 class Late(TimeoutError):

@@ -6,8 +6,7 @@ import select
 import sys
 
 from manybase.cli.interrupting import interrupting
-
-LOOK = 0.2  # seconds: Python hears of Ctrl-C between two looks, and not while it waits for a key
+from manybase.concurrency import LOOK
 
 
 def is_answered() -> bool:

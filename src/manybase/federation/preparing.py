@@ -79,7 +79,7 @@ def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sent, ...], *, first: bo
         if fragment.grouping:
             statement = statement.group_by(*(each.expression for each in fragment.outputs[: fragment.grouping]))
         if first:
-            statement = statement.order_by(*fragment.first or ()).limit(bindparam(FIRST, type_=Integer()))
+            statement = limited(statement.order_by(*fragment.first or ()))
     return prepared_as(plan, statement, types, tells_missing=tells_missing)
 
 
@@ -95,6 +95,11 @@ def asking(fragment: Fragment, keys: Sending, table: Any, *, missing: bool) -> S
         matches = matches.limit(literal_column("1")).offset(literal_column("0"))
     found = matches.correlate(table).exists()
     return asked.where(~found if missing else found)
+
+
+def limited(statement: Any) -> Any:
+    """Only as many rows as the parameter ``FIRST`` says."""
+    return statement.limit(bindparam(FIRST, type_=Integer()))
 
 
 def prepared_as(plan: Plan, statement: Any, types: list[Any], *, tells_missing: bool = False) -> Prepared:

@@ -9,12 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import (
-    Connection,
-    Dialect,
-    Integer,
-    bindparam,
-)
+from sqlalchemy import Connection, Dialect
 
 from manybase.errors import FederationLimit
 from manybase.federation.choosing import FEW, at_once, covers, in_order, independent, is_unique, should_scan
@@ -23,7 +18,7 @@ from manybase.federation.fragments import Fragment
 from manybase.federation.keys import Sending, usable
 from manybase.federation.limits import Federation
 from manybase.federation.plan import Plan
-from manybase.federation.preparing import FIRST, GIVEN, Prepared, Sent, prepare, prepared_as, sending_to
+from manybase.federation.preparing import FIRST, GIVEN, Prepared, Sent, limited, prepare, prepared_as, sending_to
 from manybase.federation.reading import Rows, chunks
 from manybase.federation.sizes import estimated_size
 from manybase.federation.together import Job, bounded, run_together
@@ -93,7 +88,8 @@ class Fetched:
 class Part:
     """A statement about to run. ``streams``: its rows may be too many to be had at once.
 
-    ``again`` runs where it brings ``most`` rows: there are more, and a driver would have had them all at once.
+    ``again`` runs where it brings as many rows as its LIMIT, the parameter ``FIRST``: there are more, and a driver
+    would have had them all at once.
     """
 
     connection: Connection
@@ -102,7 +98,6 @@ class Part:
     streams: bool = False
     keys: int | None = None
     missing_of: Collection[Any] | None = None  # it tells which of these have no match, and not which have one
-    most: int = 0
     again: Part | None = None
 
     def chunks(self, ran: list[str]) -> Iterator[Rows]:
@@ -111,7 +106,7 @@ class Part:
             yield from self.all_chunks(ran)
             return
         found = list(self.all_chunks(ran))
-        if sum(map(len, found)) < self.most:
+        if sum(map(len, found)) < self.parameters[FIRST]:
             yield from found
             return
         found.clear()
@@ -377,7 +372,7 @@ class Staging:
         if not part.streams or limit is not None or most is None or missing_of is not None:
             return part
         first = self.prepared(fragment, sent, at_most=True)
-        return Part(connection, first, parameters | {FIRST: most}, False, count, None, most, part)
+        return Part(connection, first, parameters | {FIRST: most}, False, count, None, part)
 
     def keys(self, fragment: Fragment, dialect: Dialect) -> list[tuple[Sending, Collection[Any]]]:
         """What was found that it can be reduced by. Where it is known that nothing can, the fragment remembers."""
@@ -418,7 +413,7 @@ class Staging:
         if made is None:
             made = prepare(self.plan, fragment, sent, first=first)
             if at_most:
-                made = replace(made, statement=made.statement.limit(bindparam(FIRST, type_=Integer())))
+                made = replace(made, statement=limited(made.statement))
             self.plan.prepared[key] = made
         return made
 

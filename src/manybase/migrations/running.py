@@ -12,7 +12,7 @@ from threading import Event
 from types import FrameType
 from typing import Generic, TypeVar
 
-from manybase.concurrency import handlers_here
+from manybase.concurrency import LOOK, handlers_here
 from manybase.engines import Databases
 from manybase.errors import ConfigurationError, DirectoryUnavailable, MigrationFailed, PartlyMigrated
 from manybase.migrations.environments import Target, in_database
@@ -24,7 +24,6 @@ from manybase.participants import is_in_memory
 from manybase.parts import Which, in_order
 
 T = TypeVar("T")
-LOOK = 0.2  # seconds: Python hears of Ctrl-C between two looks, and not always while it waits
 EACH = 2  # connections to a server that migrates one database: for the lock, and for the statements
 Job = Callable[[Target], T]
 Agree = Callable[[Sequence[Plan]], None]
