@@ -12,6 +12,7 @@ from sqlalchemy import URL, and_, func, insert, or_, select, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from manybase import Database, Databases, Session
+from manybase.federation.choosing import FEW
 from manybase.federation.staging import Staging
 from tests.servers.server import Server
 from tests.sessions import Run, SessionKind, another
@@ -281,3 +282,25 @@ def test_one_of_two_keys_is_of_use(run: Run, turned: bool) -> None:
         ]
 
     assert [1, 1, 1] == run(body)
+
+
+@pytest.mark.parametrize("kind", ["entities", "columns", "ordered"])
+def test_rows_come_in_the_order_of_their_keys(run: Run, kind: str) -> None:
+    """Where entities are made of very many: what was read together is found together."""
+    statement = {
+        "entities": select(Visit, User).join(User, Visit.user_id == User.friend_id),
+        "columns": select(Visit.id, User.team).join(User, Visit.user_id == User.friend_id),
+        "ordered": select(Visit, User).join(User, Visit.user_id == User.friend_id).order_by(Visit.id),
+    }[kind].where(Visit.clicks > 1)
+
+    def body(session: Session) -> tuple[list[bool], list[Any]]:
+        saved(session)
+        found = [tuple(session.execute(statement).all()) for _ in range(2)]
+        assert len(found[0]) > FEW
+        assert sorted(map(repr, found[0])) == sorted(map(repr, found[1]))
+        visits = [getattr(row[0], "id", row[0]) for row in found[1]]
+        return ["ORDER BY" in each["sql"] for each in analyzed(session, statement)], visits
+
+    orders, visits = run(body)
+    assert any(orders) == (kind == "entities")
+    assert visits == sorted(visits) or kind == "columns"

@@ -65,7 +65,8 @@ def at_once(fragment: Fragment, keys: int | None, limits: Federation, backend: s
     if most > AT_MOST:
         size = None if backend == "sqlite" else widest(fragment)  # whose texts are of any length
         memory = min(MODEST, limits.max_bytes // 2)  # the driver has a copy
-        if passes or size is None or most * size > memory:
+        most = 0 if passes or size is None else min(most, memory // size)
+        if most <= fragment.usual:
             return AT_MOST if fragment.usual < AT_MOST else None
     return min(max(AT_MOST, most), limits.max_rows + 1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,10 @@ from sqlalchemy import Dialect
 from manybase.errors import FederationLimit, UnsupportedStatement
 from manybase.federation import log
 from manybase.federation.absent import filled, is_own
+from manybase.federation.lazy import LazyRows, Row
 from manybase.federation.limits import Federation
 from manybase.federation.measuring import Measured
-from manybase.federation.reading import Rows
+from manybase.federation.reading import CHUNK, Rows
 from manybase.federation.staging import Staging, dialect_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Execution:
         if report is not None:
             report.append(self)
         self.measured = Measured()
-        self._rows: Iterator[tuple[Any, ...]] = iter(())
+        self._rows: Iterator[Row] = iter(())
+        self._is_lazy = False
 
     def run(self, sql: str, parameters: Any) -> list[Any]:
         """Start; what a cursor describes its columns with."""
@@ -82,16 +84,33 @@ class Execution:
                 found[place] = dialect
         return found
 
-    def fetchone(self) -> tuple[Any, ...] | None:
+    def fetchone(self) -> Row | None:
         return next(self._rows, None)
 
     def fetchmany(self, size: int) -> Rows:
         return list(itertools.islice(self._rows, size))
 
-    def fetchall(self) -> Rows:
-        return list(self._rows)
+    def fetchall(self) -> Sequence[Row]:
+        if not self.plan.makes_entities or self.executor != "python" or self.streams or self.staging.rows <= CHUNK:
+            return list(self._rows)
+        rows = self._until_read()
+        first = next(rows, None)
+        return [] if first is None else LazyRows(first, rows)
+
+    def _until_read(self) -> Iterator[Row]:
+        """All that are left. SQLAlchemy closes the cursor before it reads them: the end comes when they are read."""
+        rows, self._is_lazy = self._rows, True
+        try:
+            yield from rows
+        finally:
+            self._is_lazy = False
+            self.finish()
 
     def close(self) -> None:
+        if not self._is_lazy:
+            self.finish()
+
+    def finish(self) -> None:
         self.measured.close()
         log.tell(self.executor, self.staging, self.measured)
         self._rows = iter(())

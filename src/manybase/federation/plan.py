@@ -43,6 +43,8 @@ class Plan:
     fills: dict[bool, Any] = field(default_factory=dict)  # what makes something of NULL, under asyncio and not
     carried: list[int] = field(default_factory=list)  # the columns of the result that nothing computes with
     carried_outputs: set[Output] = field(default_factory=set)
+    makes_entities: bool = False  # of the rows of the result
+    is_ordered: bool = False
     program: Any = None  # of the executor in plain Python, where it does all that is left
     beyond: str = ""  # else what it does not do
     is_estimated: bool = False  # its databases have been asked what they suppose

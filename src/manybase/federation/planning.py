@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
+    GenerativeSelect,
     Label,
     String,
 )
@@ -152,6 +153,8 @@ class Planning(Rendering):
             raise self._refused
         if plan.root is None:
             plan.root = self.statement  # type: ignore[attr-defined]
+        plan.makes_entities = makes_entities(self.statement)  # type: ignore[attr-defined]
+        plan.is_ordered = bool(internals.order_by_of(plan.root)) if isinstance(plan.root, GenerativeSelect) else False
         plan.types = [entry.type for entry in internals.result_of(self)]
         plan.origins = [self._origin(place) for place in range(len(plan.types))] if plan.fragments else []
         self._carry()
@@ -233,6 +236,12 @@ class Planning(Rendering):
             for clause in (fragment.whole, *fragment.sources, *fragment.where, *computed, *reducing):
                 for bind in binds(clause) if clause is not None else ():
                     self.plan.names[bind] = self._name(bind)
+
+
+def makes_entities(statement: Any) -> bool:
+    """Whether the ORM makes entities of its rows; not only rows of their columns."""
+    described: Any = getattr(statement, "column_descriptions", ())
+    return any(each.get("entity") is not None and each["expr"] is each["entity"] for each in described)
 
 
 class Values(dict[str, Any]):

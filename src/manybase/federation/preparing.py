@@ -59,7 +59,9 @@ def sending_to(plan: Plan, fragment: Fragment, number: int, dialect: Dialect) ->
     return sent
 
 
-def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sent, ...], *, first: bool = False) -> Prepared:
+def prepare(
+    plan: Plan, fragment: Fragment, sent: tuple[Sent, ...], *, first: bool = False, gathers: bool = False
+) -> Prepared:
     tells_missing = False
     types = [output.type for output in fragment.outputs] or [Integer()]
     answering = [each.table for each, _ in sent if fragment.answers is not None and each.table is not None]
@@ -80,6 +82,8 @@ def prepare(plan: Plan, fragment: Fragment, sent: tuple[Sent, ...], *, first: bo
             statement = statement.group_by(*(each.expression for each in fragment.outputs[: fragment.grouping]))
         if first:
             statement = limited(statement.order_by(*fragment.first or ()))
+        elif gathers:  # not by an index: in its order a table would be read here and there
+            statement = statement.order_by(fragment.reducers[0].inner + literal_column("0"))
     return prepared_as(plan, statement, types, tells_missing=tells_missing)
 
 

@@ -12,6 +12,7 @@ from manybase.federation.absent import null_kept
 
 Rows: TypeAlias = "list[tuple[Any, ...]]"
 CHUNK = 10_000
+SLICE = 500
 
 
 Processors: TypeAlias = "list[tuple[int, Callable[[Any], Any]]]"
@@ -23,6 +24,15 @@ def chunks(result: CursorResult[Any], used: Processors, size: int = CHUNK) -> It
         yield processed(rows, used)
         if len(rows) < size:  # to ask again for none may be a round trip
             return
+
+
+def slices(rows: Rows) -> Iterator[Rows]:
+    """Some at a time; those that were read are not kept here."""
+    left = [rows[start : start + SLICE] for start in range(0, len(rows), SLICE)]
+    del rows
+    left.reverse()
+    while left:
+        yield left.pop()
 
 
 def processors_of(result: CursorResult[Any], types: list[Any]) -> Processors:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import Connection, Dialect, Integer
 
 from manybase.errors import FederationLimit
 from manybase.federation.choosing import FEW, at_once, covers, in_order, independent, is_unique, should_scan
@@ -50,10 +50,12 @@ class Fetched:
     keys: int | None = None  # that were sent with it
     statements: list[str] = field(default_factory=list)
     key_sets: dict[int, set[Any]] = field(default_factory=dict)
+    is_taken: bool = False
     _rows: Rows = field(default_factory=list)
 
     @property
     def rows(self) -> Rows:
+        assert not self.is_taken, "Somebody else has its rows."
         if self.present is not None and not self._rows:
             self._rows = [(key,) for key in self.present]
         return self._rows
@@ -67,6 +69,13 @@ class Fetched:
     def replace(self, rows: Rows) -> None:
         self._rows = rows
 
+    def taken(self) -> Rows:
+        """Its rows, for the one that reads them; they are not kept here any longer."""
+        rows = self.rows
+        self.release()
+        self.is_taken = True
+        return rows
+
     def release(self) -> None:
         """What was fetched is of no more use: the garbage collector need not look at it while entities are made."""
         self.present = None
@@ -78,7 +87,7 @@ class Fetched:
         if self.present is not None:
             return self.present
         if position not in self.key_sets:
-            found = {row[position] for row in self._rows}
+            found = {row[position] for row in self.rows}
             found.discard(None)
             self.key_sets[position] = found
         return self.key_sets[position]
@@ -249,10 +258,7 @@ class Staging:
                     fetched.add(chunk)
 
     def chunks(self, fragment: Fragment) -> Iterator[Rows]:
-        """Its rows: those that are here, or, where they are only to pass through, as they come."""
-        if fragment in self.fetched:
-            yield self.fetched[fragment].rows
-            return
+        """Its rows as they come, which are only to pass through."""
         part = self.part(fragment, passes=True)
         fetched = self.begun(fragment, part, is_kept=False)
         if part is None:
@@ -261,7 +267,7 @@ class Staging:
             yield from self.read(fetched, part)
         else:
             self.collect(fetched, part)
-            yield fetched.rows
+            yield fetched.taken()
 
     def read(self, fetched: Fetched, part: Part) -> Iterator[Rows]:
         started = time.perf_counter()
@@ -298,6 +304,19 @@ class Staging:
             return False
         rows = self.expected(other)
         return rows is not None and covers(fragment, int(rows * share))
+
+    def gathers(self, fragment: Fragment) -> bool:
+        """Whether its rows should come in the order of their keys: many, of which entities are made in that order.
+
+        What comes together lies together in memory, and the garbage collector goes through it again and again.
+        """
+        plan = self.plan
+        if not plan.makes_entities or plan.is_ordered or len(plan.fragments) != 2 or len(fragment.reducers) != 1:
+            return False
+        key = fragment.reducers[0].inner
+        if not isinstance(key.type, Integer) or getattr(key, "name", None) in fragment.unique:
+            return False
+        return any(each.unsent is not None for each in plan.fragments)
 
     def expected(self, fragment: Fragment) -> int | None:
         """How many rows its database supposes. It may have to wait for a lock even to say that."""
@@ -352,7 +371,8 @@ class Staging:
         fewest = min((len(keys) for _, keys in active), default=None)
         scans = fewest is not None and should_scan(fragment, fewest)
         sent: tuple[Sent, ...] = tuple((each, each.way_of(keys, scans=scans)) for each, keys in active)
-        prepared = self.prepared(fragment, sent, first=limit is not None)
+        gathers = limit is None and not sent and self.gathers(fragment)
+        prepared = self.prepared(fragment, sent, first=limit is not None, gathers=gathers)
         parameters = self.given(prepared)
         if limit is not None:
             parameters[FIRST] = limit
@@ -371,7 +391,7 @@ class Staging:
         most = at_once(fragment, fewest, self.limits, connection.dialect.name, passes=passes)
         if not part.streams or limit is not None or most is None or missing_of is not None:
             return part
-        first = self.prepared(fragment, sent, at_most=True)
+        first = self.prepared(fragment, sent, at_most=True, gathers=gathers)
         return Part(connection, first, parameters | {FIRST: most}, False, count, None, part)
 
     def keys(self, fragment: Fragment, dialect: Dialect) -> list[tuple[Sending, Collection[Any]]]:
@@ -406,12 +426,13 @@ class Staging:
         *,
         first: bool = False,
         at_most: bool = False,
+        gathers: bool = False,
     ) -> Prepared:
         """The SELECT that brings a fragment; made once, so that SQLAlchemy compiles it once."""
-        key = (fragment, first, at_most, *sent)
+        key = (fragment, first, at_most, gathers, *sent)
         made: Prepared | None = self.plan.prepared.get(key)
         if made is None:
-            made = prepare(self.plan, fragment, sent, first=first)
+            made = prepare(self.plan, fragment, sent, first=first, gathers=gathers)
             if at_most:
                 made = replace(made, statement=limited(made.statement))
             self.plan.prepared[key] = made

@@ -36,23 +36,23 @@ def key_of(keys: Sequence[Value], values: dict[str, Any]) -> Evaluate:
 class Index:
     """Rows by their key. ``only`` holds the one row of each key, or is None where a key has several."""
 
-    __slots__ = ("_all", "_get", "only", "rows")
+    __slots__ = ("_all", "_get", "_rows", "only")
 
     def __init__(self, rows: Rows, get: Evaluate) -> None:
-        self.rows = rows
         self._get = get
         self._all: dict[Any, Rows] | None = None
         only = dict(zip(map(get, rows), rows, strict=True))
         unique = len(only) == len(rows)
         only.pop(None, None)
         self.only: dict[Any, Row] | None = only if unique else None
+        self._rows: Rows = [] if unique else rows
 
     @property
     def all(self) -> dict[Any, Rows]:
         if self._all is None:
-            get, found = self._get, dict[Any, Rows]()
+            get, found = self._get, {key: [row] for key, row in (self.only or {}).items()}
             add = found.setdefault
-            for row in self.rows:
+            for row in self._rows:
                 add(get(row), []).append(row)
             found.pop(None, None)
             self._all = found

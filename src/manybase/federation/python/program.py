@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
@@ -14,6 +15,7 @@ from manybase.federation.python.dense import Dense, dense_statement
 from manybase.federation.python.evaluating import Evaluate, Row, Value
 from manybase.federation.python.grouping import Aggregate, Bound, grouped, in_order
 from manybase.federation.python.joining import (
+    NOTHING,
     Index,
     Keys,
     crossed,
@@ -24,7 +26,7 @@ from manybase.federation.python.joining import (
     matched,
     picking,
 )
-from manybase.federation.reading import Rows
+from manybase.federation.reading import Rows, slices
 
 if TYPE_CHECKING:
     from manybase.federation.staging import Staging
@@ -33,10 +35,11 @@ FEWEST, MOST = 20, 20_000  # rows that are asked for, of those that come first
 
 
 class Run:
-    """One run of a program: the rows of fragments, the values of parameters."""
+    """One run of a program: the rows of fragments, the values of parameters. ``once``: what it reads only once."""
 
-    def __init__(self, staging: Staging) -> None:
+    def __init__(self, staging: Staging, once: Container[int]) -> None:
         self.staging = staging
+        self.once = once
         self.values = staging.values
         self.keeps_order = False
         self.passed = 0  # rows that came to LIMIT
@@ -47,6 +50,21 @@ class Run:
         if id(source) not in self._kept:
             self._kept[id(source)] = source.rows(self)
         return self._kept[id(source)]
+
+    def taken(self, source: Source) -> Rows:
+        """The same; not kept any longer than they are of use, for the garbage collector goes through what is kept."""
+        rows = self.kept(source)
+        if id(source) in self.once:
+            del self._kept[id(source)]
+        return rows
+
+    def fetched(self, fragment: Fragment) -> Rows | None:
+        """All that came of it, as above; its keys may be of use until all are fetched. None where it is yet to come."""
+        found = self.staging.fetched
+        if fragment not in found:
+            return None
+        is_last = id(fragment) in self.once and all(each in found for each in self.staging.plan.fragments)
+        return found[fragment].taken() if is_last else found[fragment].rows
 
 
 class Source:
@@ -76,7 +94,12 @@ class Fetch(Source):
         return max(1, len(self.fragment.outputs))  # where nothing of it is used, its rows are a 1 each
 
     def chunks(self, run: Run) -> Iterator[Rows]:
-        yield from run.staging.chunks(self.fragment)
+        rows = run.fetched(self.fragment)
+        yield from run.staging.chunks(self.fragment) if rows is None else slices(rows)
+
+    def rows(self, run: Run) -> Rows:
+        rows = run.fetched(self.fragment)
+        return super().rows(run) if rows is None else rows
 
 
 @dataclass
@@ -109,9 +132,12 @@ class Join(Step):
         if not self.outer and self.keys.left and not run.keeps_order and isinstance(self.source, Fetch):
             swapped = self.swapped(run, picked)
             if swapped is not None:
-                yield swapped if accept is None else [row for row in swapped if accept(row)]
+                for rows in swapped:
+                    yield rows if accept is None else [row for row in rows if accept(row)]
                 return
         others, index, get = indexed(self.other, self.keys, run)
+        if index is not None:
+            others = NOTHING  # it has them
         if picked is not None and index is not None and get is not None:
             pick = picking(picked, self.source.width, only=index.only is not None, swapped=False)
             find = index.all.get if index.only is None else index.only.get
@@ -130,20 +156,24 @@ class Join(Step):
     def can_pick(self) -> bool:
         return bool(self.keys.left) and not self.outer and not self.conditions
 
-    def swapped(self, run: Run, picked: Sequence[int] | None) -> Rows | None:
+    def swapped(self, run: Run, picked: Sequence[int] | None) -> Iterator[Rows] | None:
         """The same rows, where those of ``source`` are fewer and have keys of their own: then they are looked up."""
         assert isinstance(self.source, Fetch)
         fetched = run.staging.fetched.get(self.source.fragment)
         if fetched is None or not fetched.is_kept:
             return None
-        others = run.kept(self.other)
-        if len(fetched.rows) >= len(others):
+        rows = fetched.rows
+        if len(rows) >= len(run.kept(self.other)):
             return None
-        index = Index(fetched.rows, key_of(self.keys.left, run.values))
+        index = Index(rows, key_of(self.keys.left, run.values))
         get = key_of(self.keys.right, run.values)
-        if index.only is None or picked is None:
-            return None if index.only is None else inner_swapped(index, others, get)
-        return picking(picked, self.source.width, only=True, swapped=True)(others, get, index.only.get)
+        if index.only is None:
+            return None
+        run.fetched(self.source.fragment)
+        if picked is None:
+            return (inner_swapped(index, others, get) for others in slices(run.taken(self.other)))
+        pick, find = picking(picked, self.source.width, only=True, swapped=True), index.only.get
+        return (pick(others, get, find) for others in slices(run.taken(self.other)))
 
 
 @dataclass
@@ -326,6 +356,10 @@ class Program:
     top: Top | None = None
     dense: Dense | None = None
 
+    def __post_init__(self) -> None:
+        counts = Counter(each for source in within(self.source) for each in (id(source), id(fragment_of(source))))
+        self._once = frozenset(each for each, count in counts.items() if count == 1)
+
     def run(self, staging: Staging, *, streams: bool) -> Iterator[Rows]:
         if self.top is not None:
             found = self.first(staging, self.top)
@@ -340,7 +374,7 @@ class Program:
             self.send_groups(staging, self.dense)
         if self.probe is not None and self.probe not in staging.fetched and not streams:
             staging.fetch([self.probe])
-        return self.source.chunks(Run(staging))
+        return self.source.chunks(Run(staging, self._once))
 
     def send_groups(self, staging: Staging, dense: Dense) -> None:
         known = staging.fetched[dense.known].rows
@@ -351,14 +385,14 @@ class Program:
 
     def first(self, staging: Staging, top: Top) -> Rows | None:
         """The result, where some first rows of the fragment suffice. Each attempt is one statement, one snapshot."""
-        wanted = top.wanted(Run(staging))
+        wanted = top.wanted(Run(staging, self._once))
         size = 0 if wanted is None else wanted + max(FEWEST, wanted // 4)
         filtered = any(each.where or each.whole for each in self.fragments if each is not top.fragment)
         most = 4 * size if filtered else MOST
         while wanted and size <= most:
             staging.fetch([top.fragment], limit=size)
             staging.fetch_all(self.fragments, but=top.fragment)
-            run = Run(staging)
+            run = Run(staging, self._once)
             run.keeps_order = True
             rows = self.source.rows(run)
             if run.passed >= wanted or staging.fetched[top.fragment].count < size:
@@ -368,8 +402,21 @@ class Program:
         return None
 
 
+def within(source: Source) -> Iterator[Source]:
+    """All that it reads, and itself; what is read twice comes twice."""
+    yield source
+    for value in vars(source).values():
+        for each in value if isinstance(value, list) else (value,):
+            if isinstance(each, Source):
+                yield from within(each)
+
+
+def fragment_of(source: Source) -> Fragment | None:
+    return source.fragment if isinstance(source, Fetch) else None
+
+
 def indexed(other: Source, keys: Keys, run: Run) -> tuple[Rows, Index | None, Evaluate | None]:
-    rows = run.kept(other)
+    rows = run.taken(other)
     if not keys.left:
         return rows, None, None
     return rows, Index(rows, key_of(keys.right, run.values)), key_of(keys.left, run.values)
