@@ -273,3 +273,37 @@ def test_an_outer_join_that_conditions_make_an_inner_one(workspace: Workspace) -
     result = workspace.execute(f"SELECT four.a FROM ({joined} LEFT JOIN four ON two.b = four.a) WHERE two.a = 1")
 
     assert [] == result.fetchall()
+
+
+BROKEN = """SELECT f0.a FROM f0 LEFT JOIN f1 ON f0.a = f1.b WHERE EXISTS (
+  SELECT 1 FROM (f2 FULL JOIN (f3 JOIN f4 ON f3.a = f4.a) ON f2.a = f3.a) WHERE f2.a = f0.a
+  AND NOT EXISTS (SELECT 1 FROM f5 WHERE f5.a = f3.a AND f0.a BETWEEN f1.a AND f1.d)
+  AND f1.c NOT IN (SELECT f6.a FROM f6))"""
+A = Column("a", Integer(), HOME)
+ABCD = [Column(each, Integer(), HOME) for each in "abcd"]
+
+
+def loaded(*, optimizes: bool) -> Workspace:
+    workspace = Workspace(optimizes=optimizes)
+    for name, values in {"f2": 12, "f3": 40, "f4": 40}.items():
+        count = {"f2": 56, "f3": 40, "f4": 119}[name]
+        workspace.load(name, [A], [(number % values,) for number in range(count)])
+    workspace.load("f0", [A], [(number,) for number in range(40)])
+    workspace.load("f1", ABCD, [(number, number % 12, number % 7, number + 20) for number in range(138)])
+    workspace.load("f5", [A], [(3,)])
+    workspace.load("f6", [A], [(99,)])
+    return workspace
+
+
+def test_internal_error() -> None:
+    """DuckDB 2.0.0 fails, and then for whatever it is given: what comes next gets another one."""
+    with loaded(optimizes=True) as broken, Workspace() as shared:
+        with pytest.raises(dbapi.InternalError) as caught:
+            broken.execute(BROKEN).fetchall()
+        with pytest.raises(dbapi.InternalError):
+            shared.execute("SELECT 1")
+
+    assert 1 == len(str(caught.value).splitlines())  # no stack trace
+    with Workspace() as another, loaded(optimizes=False) as careful:
+        assert [(1,)] == another.execute("SELECT 1").fetchall()
+        assert 138 > len(careful.execute(BROKEN).fetchall()) > 0

@@ -18,16 +18,20 @@ from sqlalchemy import (
     exists,
     func,
     join,
+    literal,
     outerjoin,
     select,
     type_coerce,
 )
+from sqlalchemy.exc import DataError, InternalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from sqlalchemy.orm import Session as PlainSession
 from sqlalchemy.orm import join as orm_join
 
 from manybase import Database, Databases, Session, UnsupportedStatement
 from manybase.federation import staging
+from manybase.federation.duckdb import dbapi
+from manybase.federation.duckdb.workspace import Workspace
 
 
 class Here(DeclarativeBase):
@@ -358,3 +362,42 @@ def test_what_a_type_makes_of_null_where_duckdb_aggregates(pair: Pair) -> None:
     )
     statement = joined.group_by(Customer.name)
     assert pair.expected(statement) == pair.actual(statement, "duckdb")
+
+
+@pytest.mark.parametrize("mended", [True, False], ids=["without its optimizer", "for good"])
+def test_internal_error_of_duckdb(
+    pair: Pair, mended: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """test_duckdb_workspace.py has a real one: what a select did not cause runs once more, as it stands."""
+    tried: list[bool] = []
+
+    class Failing(Workspace):
+        def __init__(self, *, optimizes: bool, **options: Any) -> None:
+            super().__init__(optimizes=optimizes, **options)
+            self.optimizes = optimizes
+
+        def execute(self, *arguments: Any, **options: Any) -> Any:
+            tried.append(self.optimizes)
+            if self.optimizes or not mended:
+                raise dbapi.InternalError("INTERNAL Error: of customer 7")
+            return super().execute(*arguments, **options)
+
+    monkeypatch.setattr("manybase.federation.duckdb.executor.Workspace", Failing)
+    statement = select(Customer.id, Order.id).join_from(Customer, Order, Customer.points < Order.x)
+    if mended:
+        assert pair.expected(statement) == pair.actual(statement, "duckdb")
+    else:
+        with pytest.raises(InternalError, match="of customer 7"):
+            pair.actual(statement, "duckdb")
+
+    assert [True, False] == tried
+    assert "without its optimizer" in caplog.text
+    assert "7" not in caplog.records[0].getMessage()
+
+
+def test_error_of_duckdb(pair: Pair) -> None:
+    """It is SQLAlchemy's, as of any database, and does not tell the parameters."""
+    statement = select((Customer.points + 9 + Order.x) * 2**62, literal("s3cret") + Customer.name)
+    with pytest.raises(DataError, match="Out of Range") as caught:
+        pair.actual(statement.join_from(Customer, Order, Customer.points < Order.x), "duckdb")
+    assert "s3cret" not in str(caught.value)

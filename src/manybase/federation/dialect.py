@@ -16,6 +16,7 @@ from sqlalchemy.types import TypeEngine
 
 from manybase.errors import AmbiguousRoute
 from manybase.federation import internals
+from manybase.federation.duckdb import dbapi
 from manybase.federation.duckdb.dialect import DuckDBCompiler, DuckDBDialect
 from manybase.federation.execution import Execution
 from manybase.federation.planning import Planning
@@ -126,9 +127,7 @@ class DBAPI:
     """What SQLAlchemy needs of a DBAPI module."""
 
     apilevel, threadsafety, paramstyle, Binary = "2.0", 1, "named", bytes
-
-    class Error(Exception):
-        pass
+    Error = dbapi.Error  # of the executor: SQLAlchemy raises its own of it, as for any driver
 
     @staticmethod
     def connect() -> DBAPIConnection:
@@ -148,4 +147,5 @@ def make_federated_engine(router: Router, semantics: Semantics, backends: Mappin
         backends=backends,
         query_cache_size=1_000,
         enable_from_linting=False,
+        hide_parameters=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,7 @@ from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
 from manybase.federation.absent import null_kept
+from manybase.federation.duckdb import dbapi
 from manybase.federation.duckdb.values import Column
 from manybase.federation.duckdb.workspace import Result, Workspace
 from manybase.federation.fragments import Fragment, is_column
@@ -21,6 +23,7 @@ from manybase.federation.reading import CHUNK, Rows, processed
 if TYPE_CHECKING:
     from manybase.federation.execution import Execution
 
+logger = logging.getLogger("manybase.federation")
 T = TypeVar("T")
 # What comes of a column; what SQLAlchemy takes an expression for, it need not be: extract() and sums may be Decimals.
 GIVEN: dict[type, set[type]] = {Integer: {int, bool, type(None)}, Boolean: {bool, type(None)}}
@@ -28,22 +31,34 @@ NATIVE = (Integer, String, Boolean, Float, Date)  # DuckDB gives back what it wa
 
 
 def run(execution: Execution, sql: str, parameters: Any) -> Iterator[Rows]:
-    """The rows, in chunks. Its tables are gone when the last one is read, or nobody reads on."""
+    """The rows, in chunks. Its tables are gone when the last one is read, or nobody reads on.
+
+    What fails inside of DuckDB's optimizer runs once more without it.
+    """
+    execution.staging.fetch_all(execution.plan.fragments)
+    try:
+        workspace, result = started(execution, sql, parameters)
+    except dbapi.InternalError:
+        logger.warning("DuckDB failed inside of itself; it runs the select once more, without its optimizer.")
+        workspace, result = started(execution, sql, parameters, optimizes=False)
+    return rows_of(result, workspace, decoders(execution))
+
+
+def started(execution: Execution, sql: str, parameters: Any, *, optimizes: bool = True) -> tuple[Workspace, Result]:
     limits = execution.limits
     spill = None if limits.spill_directory is None else str(limits.spill_directory)
-    execution.staging.fetch_all(execution.plan.fragments)
     workspace = Workspace(
         memory_limit=f"{limits.memory}B",
         spill_directory=spill,
+        optimizes=optimizes,
         dialect=execution.compiled.dialect,
         part=f"A statement with {execution.why}",
     )
     try:
-        result = apart(lambda: executed(workspace, execution, sql, parameters), workspace)
+        return workspace, apart(lambda: executed(workspace, execution, sql, parameters), workspace)
     except BaseException:
         workspace.close()
         raise
-    return rows_of(result, workspace, decoders(execution))
 
 
 def rows_of(result: Result, workspace: Workspace, used: list[tuple[int, Any]]) -> Iterator[Rows]:

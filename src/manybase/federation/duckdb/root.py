@@ -28,23 +28,33 @@ BROKEN = ("outer_join_simplification",)
 
 
 class Root:
-    """Statements with equal options share one DuckDB: its memory limit holds for all of them together."""
+    """Statements with equal options share one DuckDB: its memory limit holds for all of them together.
+
+    ``optimizes``: whether it looks for the best plan, or runs what it is given as it stands.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._connections: dict[tuple[tuple[str, Any], ...], DuckDBPyConnection] = {}
+        self._connections: dict[tuple[object, ...], DuckDBPyConnection] = {}
         reset_after_fork(self)
 
-    def cursor(self, options: dict[str, Any], part: str) -> DuckDBPyConnection:
+    def cursor(self, options: dict[str, Any], part: str, *, optimizes: bool = True) -> DuckDBPyConnection:
         """A connection of its own, with private temporary tables. ``part`` is what it is needed for."""
-        key = tuple(sorted(options.items()))
+        key = (optimizes, *sorted(options.items()))
         connection = self._connections.get(key)
         if connection is None:
             with self._lock:
                 connection = self._connections.get(key)
                 if connection is None:
-                    connection = self._connections[key] = opened(options, part)
+                    connection = self._connections[key] = opened(options, part, optimizes=optimizes)
         return connection.cursor()
+
+    def give_up_broken(self) -> None:
+        """DuckDB runs nothing more after an internal error: the next statement gets another one."""
+        with self._lock:
+            for key, connection in list(self._connections.items()):
+                if not works(connection):
+                    del self._connections[key]
 
     def forget_connections(self) -> None:
         leave_to_parent(*self._connections.values())  # its threads are not in the child
@@ -57,12 +67,23 @@ def root() -> Root:
     return Root()
 
 
-def opened(options: dict[str, Any], part: str) -> DuckDBPyConnection:
+def works(connection: DuckDBPyConnection) -> bool:
+    import duckdb
+
+    try:
+        connection.cursor().execute("SELECT 1").fetchall()
+    except duckdb.Error:
+        return False
+    return True
+
+
+def opened(options: dict[str, Any], part: str, *, optimizes: bool) -> DuckDBPyConnection:
     connection: DuckDBPyConnection = imported(part).connect(":memory:", config=SETTINGS | options)
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(MACROS)
     known = {name for (name,) in connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()}
-    connection.execute("SET disabled_optimizers = $names", {"names": ",".join(known & set(BROKEN))})
+    disabled = known & set(BROKEN) if optimizes else known
+    connection.execute("SET disabled_optimizers = $names", {"names": ",".join(disabled)})
     connection.execute("SET enable_external_access = false")  # what is set above could not be, once it is
     return connection
 
@@ -91,6 +112,9 @@ def translated() -> Iterator[None]:
         text = str(error)
         if "ivision by zero" in text:  # DuckDB files it under programming
             raise dbapi.DataError("division by zero") from None
+        if isinstance(error, (duckdb.InternalException, duckdb.FatalException)) or type(error) is duckdb.Error:
+            root().give_up_broken()  # "unordered_map::at" and the like have no kind of their own
+            raise dbapi.InternalError(text.partition("\n\nStack Trace")[0]) from None
         if isinstance(error, duckdb.InterruptException):
             raise dbapi.OperationalError(text) from None
         for name in ("DataError", "OperationalError", "InternalError", "NotSupportedError", "ProgrammingError"):

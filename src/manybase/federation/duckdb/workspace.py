@@ -28,6 +28,7 @@ class Workspace:
         memory_limit: str | None = None,
         spill_directory: str | None = None,
         threads: int | None = 1,
+        optimizes: bool = True,
         dialect: DuckDBDialect | None = None,
         part: str = "The statement",
     ) -> None:
@@ -40,7 +41,8 @@ class Workspace:
             "default_null_order": NULLS[self._dialect.semantics.nulls_first],
         }
         self._marked = False
-        self._connection: Any = root().cursor({k: v for k, v in options.items() if v is not None}, part)
+        given = {name: value for name, value in options.items() if value is not None}
+        self._connection: Any = root().cursor(given, part, optimizes=optimizes)
 
     def load(self, name: str, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> int:
         """A table of these rows, and how many there were. Values are as SQLAlchemy gave them at home."""
