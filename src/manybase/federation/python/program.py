@@ -169,7 +169,7 @@ class Join(Step):
         get = key_of(self.keys.right, run.values)
         if index.only is None:
             return None
-        run.fetched(self.source.fragment)
+        run.fetched(self.source.fragment)  # given up: the index has them
         if picked is None:
             return (inner_swapped(index, others, get) for others in slices(run.taken(self.other)))
         pick, find = picking(picked, self.source.width, only=True, swapped=True), index.only.get
