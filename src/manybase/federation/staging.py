@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from manybase.session import Session
 
 STREAMED = {"stream_results": True}
+MANY = 50_000  # rows: what is made of fewer is found in the processor's caches anyway
 LAST = 0.1  # seconds for what must be done when time is up
 LASTS = 600.0  # seconds for which an estimate holds
 
@@ -314,6 +315,8 @@ class Staging:
         if not plan.makes_entities or plan.is_ordered or len(plan.fragments) != 2 or len(fragment.reducers) != 1:
             return False
         key = fragment.reducers[0].inner
+        if fragment.usual is None or fragment.usual < MANY:
+            return False
         if not isinstance(key.type, Integer) or getattr(key, "name", None) in fragment.unique:
             return False
         return any(each.unsent is not None for each in plan.fragments)
