@@ -300,10 +300,19 @@ def test_internal_error() -> None:
     with loaded(optimizes=True) as broken, Workspace() as shared:
         with pytest.raises(dbapi.InternalError) as caught:
             broken.execute(BROKEN).fetchall()
-        with pytest.raises(dbapi.InternalError):
+        with pytest.raises(dbapi.GivenUp):
             shared.execute("SELECT 1")
 
     assert 1 == len(str(caught.value).splitlines())  # no stack trace
     with Workspace() as another, loaded(optimizes=False) as careful:
         assert [(1,)] == another.execute("SELECT 1").fetchall()
         assert 138 > len(careful.execute(BROKEN).fetchall()) > 0
+
+
+def test_joins_without_the_optimizer() -> None:
+    """Not every row with every other one, of which WHERE takes a few."""
+    with loaded(optimizes=False) as careful:
+        plan = careful.execute("EXPLAIN SELECT 1 FROM f0, f1, f2 WHERE f0.a = f1.b AND f1.a = f2.a").fetchone()
+
+    assert plan is not None
+    assert [2, 0] == [plan[1].count(each) for each in ("Hash Join", "Cross Product")]

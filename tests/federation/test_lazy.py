@@ -124,13 +124,14 @@ def test_columns_are_not(run: Run) -> None:
     assert run(body)
 
 
-def test_log(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("statement", [PAIRS, PAIRS.where(User.id + Event.id < 0)], ids=["many", "none"])
+def test_log(run: Run, statement: Any, caplog: pytest.LogCaptureFixture) -> None:
     """One line, which counts all of them."""
 
     def body(session: Session) -> int:
         saved(session)
         with caplog.at_level(logging.DEBUG, "manybase.federation"):
-            return len(session.execute(PAIRS).all())
+            return len(session.execute(statement).all())
 
     count = run(body)
     (record,) = (each for each in caplog.records if each.name == "manybase.federation")

@@ -41,6 +41,7 @@ class Execution:
         self.measured = Measured()
         self._rows: Iterator[Row] = iter(())
         self._is_lazy = False
+        self._is_finished = False
 
     def run(self, sql: str, parameters: Any) -> list[Any]:
         """Start; what a cursor describes its columns with."""
@@ -111,6 +112,9 @@ class Execution:
             self.finish()
 
     def finish(self) -> None:
+        if self._is_finished:
+            return
+        self._is_finished = True
         self.measured.close()
         log.tell(self.executor, self.staging, self.measured)
         self._rows = iter(())

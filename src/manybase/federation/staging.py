@@ -374,7 +374,7 @@ class Staging:
         fewest = min((len(keys) for _, keys in active), default=None)
         scans = fewest is not None and should_scan(fragment, fewest)
         sent: tuple[Sent, ...] = tuple((each, each.way_of(keys, scans=scans)) for each, keys in active)
-        gathers = limit is None and not sent and self.gathers(fragment)
+        gathers = limit is None and not sent and not passes and self.gathers(fragment)
         prepared = self.prepared(fragment, sent, first=limit is not None, gathers=gathers)
         parameters = self.given(prepared)
         if limit is not None:

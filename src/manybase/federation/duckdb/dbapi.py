@@ -30,6 +30,10 @@ class InternalError(DatabaseError):
     pass
 
 
+class GivenUp(InternalError):
+    """Another statement has failed inside of the DuckDB that they shared."""
+
+
 class ProgrammingError(DatabaseError):
     pass
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from manybase.federation.execution import Execution
 
 logger = logging.getLogger("manybase.federation")
+TRIES = 5
 T = TypeVar("T")
 # What comes of a column; what SQLAlchemy takes an expression for, it need not be: extract() and sums may be Decimals.
 GIVEN: dict[type, set[type]] = {Integer: {int, bool, type(None)}, Boolean: {bool, type(None)}}
@@ -33,18 +34,30 @@ NATIVE = (Integer, String, Boolean, Float, Date)  # DuckDB gives back what it wa
 def run(execution: Execution, sql: str, parameters: Any) -> Iterator[Rows]:
     """The rows, in chunks. Its tables are gone when the last one is read, or nobody reads on.
 
-    What fails inside of DuckDB's optimizer runs once more without it.
+    What fails inside of DuckDB's optimizer runs once more without most of it.
     """
     execution.staging.fetch_all(execution.plan.fragments)
     try:
-        workspace, result = started(execution, sql, parameters)
+        workspace, result = begun(execution, sql, parameters)
+    except dbapi.GivenUp:
+        raise
     except dbapi.InternalError:
-        logger.warning("DuckDB failed inside of itself; it runs the select once more, without its optimizer.")
-        workspace, result = started(execution, sql, parameters, optimizes=False)
+        logger.warning("DuckDB failed inside of itself; it runs the select once more, almost without its optimizer.")
+        workspace, result = begun(execution, sql, parameters, optimizes=False)
     return rows_of(result, workspace, decoders(execution))
 
 
-def started(execution: Execution, sql: str, parameters: Any, *, optimizes: bool = True) -> tuple[Workspace, Result]:
+def begun(execution: Execution, sql: str, parameters: Any, *, optimizes: bool = True) -> tuple[Workspace, Result]:
+    """Started; anew where another one's failure ended it."""
+    for _ in range(TRIES - 1):
+        try:
+            return started(execution, sql, parameters, optimizes=optimizes)
+        except dbapi.GivenUp:
+            continue
+    return started(execution, sql, parameters, optimizes=optimizes)
+
+
+def started(execution: Execution, sql: str, parameters: Any, *, optimizes: bool) -> tuple[Workspace, Result]:
     limits = execution.limits
     spill = None if limits.spill_directory is None else str(limits.spill_directory)
     workspace = Workspace(

@@ -25,12 +25,14 @@ SETTINGS = {  # it reads and writes nothing but what it is given, and the spill 
 # DuckDB 2.0 makes an inner join of an outer one and then loses columns: "unordered_map::at", or an internal error. What
 # can be said of outer joins the planner has said already.
 BROKEN = ("outer_join_simplification",)
+# Without these, tables in FROM would be multiplied before WHERE is looked at.
+NEEDED = ("filter_pushdown", "join_order", "deliminator")
 
 
 class Root:
     """Statements with equal options share one DuckDB: its memory limit holds for all of them together.
 
-    ``optimizes``: whether it looks for the best plan, or runs what it is given as it stands.
+    ``optimizes``: whether it looks for the best plan, or does no more than to make joins of what it is given.
     """
 
     def __init__(self) -> None:
@@ -72,8 +74,10 @@ def works(connection: DuckDBPyConnection) -> bool:
 
     try:
         connection.cursor().execute("SELECT 1").fetchall()
-    except duckdb.Error:
+    except duckdb.FatalException:
         return False
+    except duckdb.Error:  # out of memory, for one
+        pass
     return True
 
 
@@ -82,7 +86,7 @@ def opened(options: dict[str, Any], part: str, *, optimizes: bool) -> DuckDBPyCo
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(MACROS)
     known = {name for (name,) in connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()}
-    disabled = known & set(BROKEN) if optimizes else known
+    disabled = known & set(BROKEN) if optimizes else known - set(NEEDED)
     connection.execute("SET disabled_optimizers = $names", {"names": ",".join(disabled)})
     connection.execute("SET enable_external_access = false")  # what is set above could not be, once it is
     return connection
@@ -112,8 +116,11 @@ def translated() -> Iterator[None]:
         text = str(error)
         if "ivision by zero" in text:  # DuckDB files it under programming
             raise dbapi.DataError("division by zero") from None
-        if isinstance(error, (duckdb.InternalException, duckdb.FatalException)) or type(error) is duckdb.Error:
-            root().give_up_broken()  # "unordered_map::at" and the like have no kind of their own
+        if isinstance(error, duckdb.FatalException):
+            root().give_up_broken()
+            raise dbapi.GivenUp(text) from None
+        if isinstance(error, duckdb.InternalException) or type(error) is duckdb.Error:  # as "unordered_map::at"
+            root().give_up_broken()
             raise dbapi.InternalError(text.partition("\n\nStack Trace")[0]) from None
         if isinstance(error, duckdb.InterruptException):
             raise dbapi.OperationalError(text) from None
