@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from manybase.session import Session
 
 STREAMED = {"stream_results": True}
-MANY = 50_000  # rows: what is made of fewer is found in the processor's caches anyway
+MANY = 10_000  # rows: what is made of fewer is found in the caches of the processor anyway
 LAST = 0.1  # seconds for what must be done when time is up
 LASTS = 600.0  # seconds for which an estimate holds
 
