@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import String
 
@@ -24,8 +25,12 @@ SCANNED = 50  # rows for each key: a table without more is read from its beginni
 
 def is_unique(fragment: Fragment, sent: Sending) -> bool:
     """Whether each of these keys brings one row at most."""
-    inner = fragment.reducers[int(sent.name.removeprefix("keys_"))].inner
-    return getattr(inner, "name", None) in fragment.unique
+    return has_unique(fragment, fragment.reducers[int(sent.name.removeprefix("keys_"))].inner)
+
+
+def has_unique(fragment: Fragment, column: Any) -> bool:
+    """Whether no two of its rows have the same value in a column."""
+    return getattr(column, "name", None) in fragment.unique
 
 
 def independent(fragments: Sequence[Fragment], early: Fragment | None = None) -> list[Fragment]:

@@ -12,9 +12,10 @@ from sqlalchemy import Dialect
 from manybase.errors import FederationLimit, UnsupportedStatement
 from manybase.federation import log
 from manybase.federation.absent import filled, is_own
-from manybase.federation.lazy import LazyRows, Row
+from manybase.federation.lazy import LazyRows
 from manybase.federation.limits import Federation
 from manybase.federation.measuring import Measured
+from manybase.federation.python.evaluating import Row
 from manybase.federation.reading import CHUNK, Rows
 from manybase.federation.staging import Staging, dialect_of
 
@@ -104,7 +105,6 @@ class Execution:
         try:
             yield from rows
         finally:
-            self._is_lazy = False
             self.finish()
 
     def close(self) -> None:

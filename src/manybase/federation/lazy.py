@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any, overload
+from typing import overload
 
-Row = tuple[Any, ...]
+from manybase.federation.python.evaluating import Row
 
 
 class LazyRows(Sequence[Row]):

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Dialect, Integer
 
 from manybase.errors import FederationLimit
-from manybase.federation.choosing import FEW, at_once, covers, in_order, independent, is_unique, should_scan
+from manybase.federation.choosing import (
+    FEW,
+    at_once,
+    covers,
+    has_unique,
+    in_order,
+    independent,
+    is_unique,
+    should_scan,
+)
 from manybase.federation.estimates import estimated_rows
 from manybase.federation.fragments import Fragment
 from manybase.federation.keys import Sending, usable
@@ -317,7 +326,7 @@ class Staging:
         key = fragment.reducers[0].inner
         if fragment.usual is None or fragment.usual < MANY:
             return False
-        if not isinstance(key.type, Integer) or getattr(key, "name", None) in fragment.unique:
+        if not isinstance(key.type, Integer) or has_unique(fragment, key):
             return False
         return any(each.unsent is not None for each in plan.fragments)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,12 +17,12 @@ from manybase.federation.duckdb import dbapi
 from manybase.federation.duckdb.values import Column
 from manybase.federation.duckdb.workspace import Result, Workspace
 from manybase.federation.fragments import Fragment, is_column
+from manybase.federation.log import logger
 from manybase.federation.reading import CHUNK, Rows, processed
 
 if TYPE_CHECKING:
     from manybase.federation.execution import Execution
 
-logger = logging.getLogger("manybase.federation")
 TRIES = 5
 T = TypeVar("T")
 # What comes of a column; what SQLAlchemy takes an expression for, it need not be: extract() and sums may be Decimals.
